@@ -1,0 +1,28 @@
+"""The cells, one file for each or each family; :class:`Cell` is what a cell is.
+
+>>> import numpy as np
+>>> cell = LSTM(input_size=8, hidden_size=32)
+>>> params = cell.init(np.random.default_rng(0))
+>>> state, ys = cell(params, np.zeros((10, 4, 8), np.float32))
+>>> ys.shape
+(10, 4, 32)
+"""
+
+from . import initializers as initializers
+from .base import Cell as Cell
+from .elman import Elman as Elman
+from .gru import GRU as GRU
+from .lstm import LSTM as LSTM
+from .readout import Linear as Linear
+from .readout import Readout as Readout
+from .readout import SigmoidReadout as SigmoidReadout
+from .readout import SoftmaxReadout as SoftmaxReadout
+from .registry import Variant as Variant
+from .registry import cells as cells
+from .registry import find as find
+from .registry import register as register
+from .registry import variants as variants
+from .specs import Input as Input
+from .specs import Parameter as Parameter
+from .specs import State as State
+from .stacked import Stacked as Stacked

@@ -1,0 +1,220 @@
+"""What is asked of params, xs and state before a cell runs, and what is said when they do not fit."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tapegrad import pytree
+from tapegrad.errors import DtypeError, ShapeError, StructureError
+
+from .specs import Input, Parameter, State
+
+if TYPE_CHECKING:
+    from .base import Cell
+
+
+class Specification(NamedTuple):
+    """What a cell declares about its parameters, taken apart."""
+
+    names: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    structure: pytree.Structure
+
+
+@lru_cache(maxsize=256)
+def specification(cell: Cell) -> Specification:
+    """The declared parameters of a cell.
+
+    Raises
+    ------
+    StructureError
+        When ``parameters()`` holds something else than Parameters.
+    """
+    declared = cell.parameters()
+    leaves, structure = pytree.flatten(declared)
+    for name, leaf in zip(pytree.paths(declared), leaves, strict=True):
+        if not isinstance(leaf, Parameter):
+            raise StructureError(
+                f"{type(cell).__name__}.parameters: {name!r} is {leaf!r}, expected a Parameter; "
+                "write Parameter(shape, init=...)"
+            )
+    return Specification(tuple(pytree.paths(declared)), tuple(leaves), structure)
+
+
+def check_call(cell: Cell, params: Any, xs: Any, state: Any) -> tuple[int, np.dtype]:
+    """The batch size and the floating dtype of a call; raises when its arguments do not fit."""
+    dtype = check_params(cell, params)
+    batch, dtype = check_inputs(cell, xs, dtype)
+    if state is not None:
+        check_state(cell, state, batch, dtype)
+    return batch, dtype
+
+
+# ---- parameters ----
+
+
+def check_params(cell: Cell, params: Any) -> np.dtype | None:
+    """The dtype that all parameters have; None when there are none."""
+    spec = specification(cell)
+    leaves, structure = pytree.flatten(params)
+    if structure != spec.structure:
+        raise StructureError(f"{cell!r}: {_names_differ(params, structure, spec)}; {_MAKE_PARAMS}")
+    dtype = None
+    for name, leaf, parameter in zip(spec.names, leaves, spec.parameters, strict=True):
+        shape = _shape(leaf)
+        if shape != parameter.shape:
+            raise ShapeError(
+                f"{cell!r}: parameter {name!r} is {describe(leaf)}, expected shape {parameter.shape}; {_MAKE_PARAMS}, "
+                "or give the cell the sizes that they were made with"
+            )
+        if leaf.dtype.kind != "f":
+            raise DtypeError(
+                f"{cell!r}: parameter {name!r} has dtype {leaf.dtype}, expected floating point; "
+                "write .astype(np.float32)"
+            )
+        if dtype is None:
+            dtype = leaf.dtype
+        elif leaf.dtype != dtype:
+            raise DtypeError(
+                f"{cell!r}: parameter {name!r} has dtype {leaf.dtype} and {spec.names[0]!r} has {dtype}, expected one "
+                f"dtype; write tg.tree_map(lambda p: p.astype(np.{dtype}), params)"
+            )
+    return dtype
+
+
+_MAKE_PARAMS = "make the parameters with cell.init(rng)"
+
+
+def _names_differ(params: Any, structure: pytree.Structure, spec: Specification) -> str:
+    came, wanted = set(pytree.paths(params)), set(spec.names)
+    missing, extra = sorted(wanted - came), sorted(came - wanted)
+    parts = [f"parameters are missing: {', '.join(missing)}"] if missing else []
+    parts += [f"parameters are unknown: {', '.join(extra)}"] if extra else []
+    if not parts:
+        return f"params has the structure {structure!r}, expected {spec.structure!r}"
+    return " and ".join(parts)
+
+
+# ---- inputs ----
+
+
+def check_inputs(cell: Cell, xs: Any, dtype: np.dtype | None) -> tuple[int, np.dtype]:
+    """The batch size of ``xs``, and the floating dtype of the call."""
+    declared = cell.inputs()
+    leaves, structure = pytree.flatten(xs)
+    if declared is None:
+        specs: list[Input | None] = [None] * len(leaves)
+    else:
+        specs, expected = pytree.flatten(declared)
+        if structure != expected:
+            raise StructureError(
+                f"{cell!r}: xs has the structure {_short(structure)}, expected {_short(expected)}, where * is an "
+                "array; turn nested lists into an array with np.asarray(xs, np.float32), lists of arrays with np.stack"
+            )
+    length: tuple[int, ...] = ()
+    for name, leaf, spec in zip(_leaf_names("xs", xs), leaves, specs, strict=True):
+        shape = _shape(leaf)
+        if shape is None or len(shape) < 2 or (spec is not None and shape[2:] != spec.shape):
+            raise ShapeError(_wrong_input(cell, name, leaf, spec))
+        if length and shape[:2] != length:
+            raise ShapeError(
+                f"{cell!r}: {name} has shape {shape}, the first of xs has (T, B) = {length}; expected the same numbers "
+                "of steps and sequences in all of xs"
+            )
+        length = shape[:2]
+        if spec is not None:
+            dtype = _check_input_dtype(cell, name, leaf, spec, dtype)
+    if not length:
+        raise StructureError(f"{cell!r}: xs holds no array; give at least one of shape (T, B, ...)")
+    if dtype is None:
+        dtype = next((leaf.dtype for leaf in leaves if leaf.dtype.kind == "f"), np.dtype(np.float32))
+    return length[1], dtype
+
+
+def _wrong_input(cell: Cell, name: str, leaf: Any, spec: Input | None) -> str:
+    wanted = ", ".join(["T", "B", *map(str, spec.shape)] if spec else ["T", "B", "..."])
+    text = f"{cell!r}: {name} is {describe(leaf)}, expected shape ({wanted}): time, batch, then one step's input"
+    shape = _shape(leaf)
+    if spec is None or shape is None:
+        return f"{text}; give arrays with both axes"
+    if len(shape) == 1 + len(spec.shape) and shape[1:] == spec.shape:
+        return f"{text}; for a single sequence write xs[:, None]"
+    if spec.shape and len(shape) == 2:
+        return (
+            f"{text}; turn token numbers into one-hot vectors, np.eye({spec.shape[0]}, dtype=np.float32)[tokens], or "
+            "let the cell's inputs() return Input((), dtype=np.int64)"
+        )
+    if len(shape) == 2 + len(spec.shape):
+        return f"{text}; make the cell with input_size={shape[-1]}, or give it other inputs"
+    return f"{text}; reshape xs"
+
+
+def _check_input_dtype(cell: Cell, name: str, leaf: Any, spec: Input, dtype: np.dtype | None) -> np.dtype | None:
+    if spec.dtype is None:
+        if leaf.dtype.kind != "f" or (dtype is not None and leaf.dtype != dtype):
+            wanted = dtype or np.dtype(np.float32)
+            raise DtypeError(
+                f"{cell!r}: {name} has dtype {leaf.dtype}, expected that of the parameters, {wanted}; write "
+                f"xs.astype(np.{wanted}), or make the parameters with cell.init(rng, dtype=...)"
+            )
+        return leaf.dtype
+    fits = leaf.dtype.kind in "iu" if spec.dtype.kind in "iu" else leaf.dtype == spec.dtype
+    if not fits:
+        raise DtypeError(
+            f"{cell!r}: {name} has dtype {leaf.dtype}, expected {spec.dtype}; write xs.astype(np.{spec.dtype})"
+        )
+    return dtype
+
+
+# ---- state ----
+
+
+def check_state(cell: Cell, state: Any, batch: int, dtype: np.dtype) -> None:
+    """Raises when ``state`` is not one of this cell for ``batch`` sequences."""
+    declared: list[State]
+    declared, expected = pytree.flatten(cell.state())
+    leaves, structure = pytree.flatten(state)
+    remedy = f"start from cell.initial_state({batch}, np.{dtype})"
+    if structure != expected:
+        raise StructureError(
+            f"{cell!r}: state has the structure {_short(structure)}, expected {_short(expected)}, where * is an array; "
+            f"{remedy}"
+        )
+    for name, leaf, spec in zip(_leaf_names("state", state), leaves, declared, strict=True):
+        wanted = (batch, *spec.shape)
+        if _shape(leaf) != wanted:
+            raise ShapeError(f"{cell!r}: {name} is {describe(leaf)}, expected shape {wanted}; {remedy}")
+        if leaf.dtype != (spec.dtype or dtype):
+            raise DtypeError(
+                f"{cell!r}: {name} has dtype {leaf.dtype}, expected {spec.dtype or dtype}; write "
+                f".astype(np.{spec.dtype or dtype}), or {remedy}"
+            )
+
+
+# ---- words ----
+
+
+def describe(leaf: Any) -> str:
+    """A leaf in a message: its shape, or its type when it is no array."""
+    shape = _shape(leaf)
+    return f"a {type(leaf).__name__}" if shape is None else f"of shape {shape}"
+
+
+def _shape(leaf: Any) -> tuple[int, ...] | None:
+    """The shape of an array or Tensor, None for anything else."""
+    return getattr(leaf, "shape", None) if hasattr(leaf, "dtype") else None
+
+
+def _leaf_names(argument: str, tree: Any) -> list[str]:
+    paths = pytree.paths(tree)
+    if paths == ["value"]:
+        return [argument]
+    return [argument + path if path.startswith("[") else f"{argument}.{path}" for path in paths]
+
+
+def _short(structure: pytree.Structure) -> str:
+    text = repr(structure)
+    return text if len(text) <= 60 else f"{text[:40]}..., {structure.size} leaves"

@@ -1,0 +1,138 @@
+"""The one list of cells: every check that says "every cell" runs over it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tapegrad.errors import OptionError
+
+from .base import Cell
+
+C = TypeVar("C", bound=type[Cell])
+Builder = Callable[[np.random.Generator], Cell]
+
+_REGISTRY: dict[str, tuple[str, type[Cell], tuple[Variant, ...]]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One way in which a registered cell can be set up.
+
+    Attributes
+    ----------
+    cell : type
+        The class.
+    label : str
+        What tells it from the other variants of the class; ``str(variant)`` joins both.
+    builder : callable
+        ``rng -> cell``.
+    """
+
+    __pytree_leaf__ = True
+
+    cell: type[Cell]
+    label: str
+    builder: Builder = dataclasses.field(repr=False)
+
+    def build(self, rng: np.random.Generator) -> Cell:
+        """A small cell of this variant with random sizes."""
+        return self.builder(rng)
+
+    def __str__(self) -> str:
+        return f"{self.cell.__name__}[{self.label}]" if self.label else self.cell.__name__
+
+
+def register(
+    *, variants: Mapping[str, Mapping[str, Any] | Builder] | None = None, kind: str = "cell"
+) -> Callable[[C], C]:
+    """Decorator that enters a class into the registry.
+
+    Parameters
+    ----------
+    variants : dict, optional
+        From a label to the options that differ, or to a function ``rng -> cell``. Options
+        that end in ``_size`` and are not given are drawn at random, all different. By default one variant
+        with all other options at their defaults.
+    kind : {"cell", "readout"}
+
+    Raises
+    ------
+    OptionError
+        When another class is registered under this name.
+
+    Examples
+    --------
+    ``@register(variants={"before": {}, "after": {"reset_after": True}})`` above ``class GRU(Cell)``.
+    """
+    if kind not in ("cell", "readout"):
+        raise OptionError(f"register: kind={kind!r}, expected 'cell' or 'readout'")
+
+    def enter(cls: C) -> C:
+        name = cls.__name__
+        key = name.lower()
+        held = _REGISTRY.get(key)
+        # A notebook runs its cells again: the same definition may replace itself.
+        if held and (held[1].__module__, held[1].__qualname__) != (cls.__module__, cls.__qualname__):
+            raise OptionError(
+                f"register: {name} is the name of {held[1].__module__}.{held[1].__qualname__} already; rename the class"
+            )
+        ways = {"": {}} if variants is None else variants
+        made = [Variant(cls, label, way if callable(way) else _sized(cls, dict(way))) for label, way in ways.items()]
+        _REGISTRY[key] = (kind, cls, tuple(made))
+        return cls
+
+    return enter
+
+
+def _sized(cls: type[Cell], options: dict[str, Any]) -> Builder:
+    sizes = [field.name for field in dataclasses.fields(cls) if field.name.endswith("_size")]  # type: ignore[arg-type]
+    sizes = [name for name in sizes if name not in options]
+
+    def build(rng: np.random.Generator) -> Cell:
+        # All different, so that weights laid out the wrong way round do not fit by chance.
+        drawn = rng.permutation(np.arange(1, len(sizes) + 5))[: len(sizes)].tolist()
+        return cls(**dict(zip(sizes, drawn, strict=True)), **options)
+
+    return build
+
+
+def cells(kind: str = "cell") -> tuple[type[Cell], ...]:
+    """The registered classes: recurrent cells, or with ``kind="readout"`` the readouts.
+
+    >>> "LSTM" in [cell.__name__ for cell in cells()]
+    True
+    """
+    return tuple(cls for _, (held, cls, _) in sorted(_REGISTRY.items()) if held == kind)
+
+
+def variants(kind: str = "cell") -> tuple[Variant, ...]:
+    """Every way to set up every registered cell, to run a check over.
+
+    >>> for variant in variants():
+    ...     cell = variant.build(np.random.default_rng(0))
+    """
+    return tuple(variant for _, (held, _, made) in sorted(_REGISTRY.items()) if held == kind for variant in made)
+
+
+def find(name: str) -> type[Cell]:
+    """The registered class of this name, in whatever case.
+
+    Raises
+    ------
+    OptionError
+        When there is none.
+
+    Examples
+    --------
+    >>> find("lstm").__name__
+    'LSTM'
+    """
+    try:
+        return _REGISTRY[str(name).lower()][1]
+    except KeyError:
+        known = ", ".join(sorted(cls.__name__ for _, cls, _ in _REGISTRY.values()))
+        raise OptionError(f"find: no cell is called {name!r}; give one of {known}, or register yours") from None

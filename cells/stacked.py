@@ -1,0 +1,109 @@
+"""Depth: cells one above the other."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from tapegrad.errors import OptionError, ShapeError
+
+from .base import Cell
+from .elman import Elman
+from .gru import GRU
+from .lstm import LSTM
+from .readout import SoftmaxReadout
+from .registry import register
+from .specs import Input
+
+
+def _two_elman(rng: np.random.Generator) -> Stacked:
+    a, b, c = rng.permutation(np.arange(1, 6))[:3].tolist()
+    return Stacked((Elman(a, b), Elman(b, c)))
+
+
+def _mixed(rng: np.random.Generator) -> Stacked:
+    a, b, c, d = rng.permutation(np.arange(1, 6))[:4].tolist()
+    return Stacked((LSTM(a, b), GRU(b, c), SoftmaxReadout(c, d)))
+
+
+@register(variants={"Elman*2": _two_elman, "LSTM,GRU,softmax": _mixed})
+class Stacked(Cell):
+    """Cells one above the other: the input of each is the output of the one below, at the same step.
+
+    Parameters
+    ----------
+    cells : tuple of Cell
+        From the bottom up. A readout may stand anywhere.
+
+    Raises
+    ------
+    OptionError
+        When ``cells`` is empty or holds something else than cells.
+    ShapeError
+        When a layer does not take what the layer below gives; the message names both.
+
+    Notes
+    -----
+    Parameters: ``{"layer0": ..., "layer1": ...}``. State: a tuple of the states of the layers. Output: that of the
+    top layer. Sizes are compared when the stack is made, as far as the layers tell their ``output_size``; else when it
+    first runs.
+
+    References
+    ----------
+    Pascanu, Gulcehre, Cho & Bengio 2014, "How to construct deep recurrent neural networks", stacked RNN.
+
+    Examples
+    --------
+    >>> Stacked((LSTM(8, 32), LSTM(32, 32))).parameter_count
+    13568
+    """
+
+    source = "Pascanu, Gulcehre, Cho & Bengio 2014, stacked RNN (sRNN)"
+
+    cells: tuple[Cell, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.cells, (tuple, list)) or not self.cells:
+            raise OptionError(f"Stacked: cells={self.cells!r}, expected a tuple of at least one cell")
+        object.__setattr__(self, "cells", tuple(self.cells))
+        for number, cell in enumerate(self.cells):
+            if not isinstance(cell, Cell):
+                raise OptionError(f"Stacked: layer {number} is {cell!r}, expected a cell such as LSTM(8, 32)")
+        super().__post_init__()
+        for number, (below, cell) in enumerate(pairwise(self.cells), 1):
+            size = getattr(below, "output_size", None)
+            if size is not None:
+                self._check_layer(number, cell, (size,))
+
+    def _check_layer(self, number: int, cell: Cell, shape: tuple[int, ...]) -> None:
+        wanted = cell.inputs()
+        if isinstance(wanted, Input) and wanted.shape != shape:
+            below = f"layer {number - 1}, {self.cells[number - 1]!r}, gives" if number else "the input has"
+            raise ShapeError(
+                f"Stacked: layer {number}, {cell!r}, takes inputs of shape {wanted.shape}, but {below} {shape}; make "
+                f"layer {number} with input_size={shape[-1] if shape else 1}"
+            )
+
+    @property
+    def output_size(self) -> int | None:
+        return getattr(self.cells[-1], "output_size", None)
+
+    def parameters(self) -> dict[str, Any]:
+        return {f"layer{number}": cell.parameters() for number, cell in enumerate(self.cells)}
+
+    def state(self) -> tuple[Any, ...]:
+        return tuple(cell.state() for cell in self.cells)
+
+    def inputs(self) -> Any:
+        return self.cells[0].inputs()
+
+    def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
+        states = []
+        for number, cell in enumerate(self.cells):
+            if number:
+                self._check_layer(number, cell, x.shape[1:])
+            new, x = cell.step(params[f"layer{number}"], state[number], x)
+            states.append(new)
+        return tuple(states), x
