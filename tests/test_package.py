@@ -82,6 +82,34 @@ def test_wheel_works_away_from_the_checkout(tmp_path):
     assert Path(done.stdout.strip()).is_relative_to(tmp_path / "site")
 
 
+def find_python(path: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the script by which the Makefile chooses its interpreter, with ``path`` as the only place to look."""
+    run = ["/bin/sh", ROOT / ".ci" / "find-python", *arguments]
+    return subprocess.run(run, env={"PATH": str(path)}, capture_output=True, text=True)
+
+
+def launcher(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+def test_make_chooses_an_interpreter_that_runs(tmp_path):
+    launcher(tmp_path / "python3", "exit 127")
+    launcher(tmp_path / "python3.12", f'exec {sys.executable} "$@"')
+    assert find_python(tmp_path).stdout.strip() == "python3.12"
+
+
+def test_make_says_what_is_missing_without_an_interpreter(tmp_path):
+    launcher(tmp_path / "python3", "exit 1")
+    found = find_python(tmp_path)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "Python >= 3.11" in found.stderr
+    assert "PYTHON=" in found.stderr
+    named = find_python(tmp_path, "python3")
+    assert named.returncode == 1
+    assert "PYTHON=python3 does not run" in named.stderr
+
+
 # ---- who imports whom
 
 
