@@ -1,0 +1,279 @@
+"""How NumPy's functions, operators and methods reach the primitives (NEP 13 and NEP 18).
+
+Where NumPy cannot dispatch, a Tensor refuses to become an array, with the remedy: a silent
+conversion would cut it from its gradient.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import numpy_functions as fn
+from .errors import TracingError, UnsupportedPrimitive
+from .primitives import elementwise as ew
+from .primitives.contract import matmul
+from .primitives.indexing import concrete, index
+from .primitives.registry import Primitive
+from .tape import Tensor, apply
+
+LN2, LN10 = float(np.log(2.0)), float(np.log(10.0))
+
+UFUNCS: dict[Any, Any] = {
+    row.function: row
+    for row in vars(ew).values()
+    if isinstance(row, ew.Elementwise) and isinstance(row.function, np.ufunc)
+} | {
+    np.matmul: lambda x, y: matmul(fn.asarray(x), fn.asarray(y)),
+    np.true_divide: ew.divide,
+    np.float_power: lambda x, y: ew.power(fn.astype(x, np.float64), y),
+    np.square: lambda x: x * x,
+    np.reciprocal: lambda x: 1.0 / x,
+    np.positive: lambda x: x,
+    np.fabs: ew.absolute,
+    np.exp2: lambda x: ew.exp(x * LN2),
+    np.log2: lambda x: ew.log(x) / LN2,
+    np.log10: lambda x: ew.log(x) / LN10,
+    np.deg2rad: lambda x: x * (np.pi / 180.0),
+    np.rad2deg: lambda x: x * (180.0 / np.pi),
+    np.radians: lambda x: x * (np.pi / 180.0),
+    np.degrees: lambda x: x * (180.0 / np.pi),
+    np.ceil: lambda x: -ew.floor(-x),
+    np.trunc: lambda x: ew.sign(x) * ew.floor(np.abs(x)),
+    np.greater: lambda x, y: ew.less(y, x),
+    np.greater_equal: lambda x, y: ew.less_equal(y, x),
+    np.not_equal: lambda x, y: ew.logical_not(ew.equal(x, y)),
+    np.isnan: lambda x: ew.logical_not(ew.equal(x, x)),
+    np.isinf: lambda x: ew.equal(np.abs(x), np.inf),
+    np.bitwise_and: lambda x, y: _booleans("&", ew.logical_and, x, y),
+    np.bitwise_or: lambda x, y: _booleans("|", ew.logical_or, x, y),
+    np.invert: lambda x: _booleans("~", ew.logical_not, x),
+}
+
+REDUCE = {np.add: fn.sum, np.multiply: fn.prod, np.maximum: fn.max, np.minimum: fn.min}
+
+FUNCTIONS: dict[Any, Callable] = {
+    getattr(np, name): getattr(fn, name)
+    for name in """sum max min mean var std prod cumsum argmax argmin reshape ravel transpose swapaxes moveaxis
+    expand_dims squeeze broadcast_to concatenate stack hstack vstack atleast_1d atleast_2d array_split split flip
+    roll tile repeat pad where clip take take_along_axis tril triu diagonal trace astype dot inner outer tensordot
+    einsum""".split()
+    if hasattr(np, name)
+} | {
+    np.any: fn.any_,
+    np.all: fn.all_,
+    np.linalg.norm: fn.norm,
+    np.shape: lambda a: a.shape,
+    np.ndim: lambda a: a.ndim,
+    np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
+    np.zeros_like: lambda a, dtype=None: np.zeros(a.shape, dtype or a.dtype),
+    np.ones_like: lambda a, dtype=None: np.ones(a.shape, dtype or a.dtype),
+    np.full_like: lambda a, fill_value, dtype=None: fn.full(a.shape, fill_value, dtype or a.dtype),
+    np.empty_like: lambda a, dtype=None: np.empty(a.shape, dtype or a.dtype),
+    np.copy: lambda a: a,
+    np.result_type: lambda *args: np.result_type(*[a.dtype if isinstance(a, Tensor) else a for a in args]),
+    np.iscomplexobj: lambda x: x.dtype.kind == "c",
+    np.isrealobj: lambda x: x.dtype.kind != "c",
+}
+
+REMEDIES = {
+    "copyto": "to fill an array with a traced value use tapegrad.full(shape, value)",
+    "put": "use tapegrad.index_update(x, index, value), which returns a new array",
+    "put_along_axis": "use tapegrad.index_update(x, index, value), which returns a new array",
+    "fill_diagonal": "use np.where with a mask from np.eye",
+    "place": "use np.where(mask, values, x)",
+    "putmask": "use np.where(mask, values, x)",
+    "add.at": "use tapegrad.index_add(x, index, value), which returns a new array",
+}
+
+
+def _booleans(symbol: str, primitive: Primitive, *args: Any) -> Any:
+    for arg in args:
+        if not isinstance(arg, bool) and getattr(arg, "dtype", None) != np.bool_:
+            raise UnsupportedPrimitive(
+                f"{symbol} on a Tensor combines booleans, and an argument is {getattr(arg, 'dtype', type(arg).__name__)}; "
+                "compare first, as in (x > 0) & (y > 0)"
+            )
+    return apply(primitive, args)
+
+
+def missing(name: str) -> UnsupportedPrimitive:
+    """The error for a NumPy function without a rule."""
+    remedy = REMEDIES.get(
+        name,
+        "build it from supported functions, or register it: f = tapegrad.primitive(numpy_function), then "
+        "f.defvjp(lambda g, ans, x: ...)",
+    )
+    return UnsupportedPrimitive(f"numpy.{name} has no rule for Tensors; {remedy}")
+
+
+def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    if kwargs.pop("out", None) is not None:
+        raise UnsupportedPrimitive(
+            f"numpy.{ufunc.__name__}: a traced value cannot be written into an array (out=, +=, -=, *=, ...), which would "
+            "lose its gradient; make a new array: x = x + t"
+        )
+    if method == "__call__":
+        if kwargs:
+            raise UnsupportedPrimitive(
+                f"numpy.{ufunc.__name__}: the argument {next(iter(kwargs))}= is not supported on a Tensor; select with "
+                "np.where, convert with .astype"
+            )
+        handler = UFUNCS.get(ufunc)
+        if handler is None:
+            raise missing(ufunc.__name__)
+        if any(isinstance(x, (list, tuple)) for x in inputs):
+            inputs = tuple([fn.asarray(x) for x in inputs])
+        return apply(handler, inputs) if isinstance(handler, Primitive) else handler(*inputs)
+    if method == "reduce" and ufunc in REDUCE:
+        return REDUCE[ufunc](*inputs, **{"axis": 0, **kwargs})
+    if method == "accumulate" and ufunc is np.add:
+        return fn.cumsum(*inputs, **{"axis": 0, **kwargs})
+    if method == "outer" and len(inputs) == 2:
+        x, y = (fn.asarray(v) for v in inputs)
+        return ufunc(fn.reshape(x, x.shape + (1,) * len(y.shape)), y)
+    raise missing(f"{ufunc.__name__}.{method}")
+
+
+def _array_function(self: Tensor, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+    handler = FUNCTIONS.get(func)
+    if handler is None:
+        raise missing(func.__name__)
+    try:
+        return handler(*args, **kwargs)
+    except TypeError:
+        try:
+            inspect.signature(handler).bind(*args, **kwargs)
+        except TypeError as error:
+            raise UnsupportedPrimitive(f"numpy.{func.__name__} on a Tensor: {error}") from None
+        raise
+
+
+def _refuse_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
+    raise TracingError(
+        f"a Tensor of shape {self.shape} cannot become a plain array: that would cut it from its gradient. Use np.stack for "
+        "np.array([t]), tapegrad.array for nested lists, tapegrad.full for np.full(shape, t), tapegrad.index_update for "
+        "buf[0] = t, tapegrad.logsumexp for scipy.special.logsumexp; to look at the number, print it or read t.value"
+    )
+
+
+def _refuse_number(self: Tensor, *args: Any) -> Any:
+    raise TracingError(
+        f"a Tensor of shape {self.shape} cannot become a Python number: that would cut it from its gradient. Return it from "
+        "the function (value_and_grad gives the number), or read t.value to look at it"
+    )
+
+
+def _refuse_write(self: Tensor, key: Any, value: Any) -> None:
+    raise TracingError(
+        "a traced array cannot be written to (x[...] = value): its gradient would be lost. Use np.where(mask, value, x), "
+        "np.concatenate, or tapegrad.index_update(x, index, value), which return a new array"
+    )
+
+
+def _format(self: Tensor, spec: str) -> str:
+    return format(concrete(self, "format")[()], spec) if spec else repr(self)
+
+
+def _bool(self: Tensor) -> bool:
+    return bool(concrete(self, "if, while, and, or, not on a traced value"))
+
+
+def _index(self: Tensor) -> int:
+    return concrete(self, "a traced value as a Python index").__index__()
+
+
+def _len(self: Tensor) -> int:
+    if not self.shape:
+        raise TypeError("len() of a Tensor without axes")
+    return self.shape[0]
+
+
+def _iter(self: Tensor) -> Iterator[Any]:
+    return iter([index(self, i) for i in range(_len(self))])
+
+
+OPERANDS = {bool, int, float, np.ndarray, Tensor}
+
+
+def _operand(value: Any) -> bool:
+    return type(value) in OPERANDS or isinstance(value, (Tensor, np.ndarray, np.generic, list, complex))
+
+
+def _binary(handler: Any, swap: bool = False) -> Callable:
+    call = (lambda x, y: apply(handler, (x, y))) if isinstance(handler, Primitive) else handler
+
+    def forward(self: Tensor, other: Any) -> Any:
+        if type(other) not in OPERANDS:
+            if not _operand(other):
+                return NotImplemented
+            other = fn.asarray(other) if isinstance(other, list) else other
+        return call(self, other)
+
+    def reflected(self: Tensor, other: Any) -> Any:
+        if not _operand(other):
+            return NotImplemented
+        return call(fn.asarray(other) if isinstance(other, list) else other, self)
+
+    return reflected if swap else forward
+
+
+def _method(function: Callable) -> Callable:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    method.__name__ = function.__name__
+    method.__doc__ = f"As :func:`numpy.{function.__name__.rstrip('_')}`."
+    return method
+
+
+def _shape_method(function: Callable) -> Callable:
+    """reshape and transpose take their shape or axes as one tuple or as several ints."""
+
+    def method(self: Tensor, *args: Any) -> Any:
+        if not args:
+            return function(self)
+        return function(self, args[0] if len(args) == 1 and not isinstance(args[0], (int, np.integer)) else args)
+
+    return method
+
+
+def install() -> None:
+    """Give Tensor NumPy's protocols, operators and methods."""
+    for name, ufunc in {
+        "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "pow": np.power,
+        "mod": np.remainder, "floordiv": np.floor_divide, "matmul": np.matmul, "and": np.bitwise_and, "or": np.bitwise_or,
+    }.items():  # fmt: skip
+        setattr(Tensor, f"__{name}__", _binary(UFUNCS[ufunc]))
+        setattr(Tensor, f"__r{name}__", _binary(UFUNCS[ufunc], swap=True))
+    for name, ufunc in {
+        "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
+    }.items():  # fmt: skip
+        setattr(Tensor, f"__{name}__", _binary(UFUNCS[ufunc]))
+    for name, function in {
+        "neg": ew.negative, "pos": lambda x: x, "abs": ew.absolute, "invert": UFUNCS[np.invert], "getitem": index,
+        "len": _len, "iter": _iter, "bool": _bool, "index": _index, "format": _format, "setitem": _refuse_write,
+        "float": _refuse_number, "int": _refuse_number, "complex": _refuse_number, "array": _refuse_array,
+        "array_ufunc": _array_ufunc, "array_function": _array_function,
+    }.items():  # fmt: skip
+        wrapped = (lambda self, primitive=function: apply(primitive, (self,))) if isinstance(function, Primitive) else function
+        setattr(Tensor, f"__{name}__", wrapped)
+    for function in (
+        fn.sum, fn.mean, fn.max, fn.min, fn.prod, fn.var, fn.std, fn.argmax, fn.argmin, fn.cumsum, fn.ravel, fn.swapaxes,
+        fn.squeeze, fn.repeat, fn.take, fn.dot, fn.astype, fn.clip, fn.diagonal, fn.trace,
+    ):  # fmt: skip
+        setattr(Tensor, function.__name__, _method(function))
+    Tensor.any, Tensor.all = _method(fn.any_), _method(fn.all_)  # type: ignore[attr-defined]
+    Tensor.flatten, Tensor.copy = _method(fn.ravel), lambda self: self  # type: ignore[attr-defined]
+    Tensor.reshape, Tensor.transpose = _shape_method(fn.reshape), _shape_method(fn.transpose)  # type: ignore[attr-defined]
+    Tensor.item = Tensor.tolist = _refuse_number  # type: ignore[attr-defined]
+    Tensor.T = property(fn.transpose)  # type: ignore[attr-defined]
+    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
+
+
+install()
+
+__all__ = ["FUNCTIONS", "UFUNCS", "install", "missing"]

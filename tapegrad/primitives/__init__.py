@@ -1,0 +1,6 @@
+"""The primitives: one table file for each family."""
+
+from . import contract, elementwise, indexing, reductions, shaping
+from .registry import Primitive, primitives
+
+__all__ = ["Primitive", "contract", "elementwise", "indexing", "primitives", "reductions", "shaping"]

@@ -1,0 +1,386 @@
+"""Tensors, the tape that records what is done to them, and the backward walk over it.
+
+A *trace* is one reason for following an operation: recording it for a gradient, pushing a tangent
+through it, mapping it over a batch, or writing it down without computing it. A :class:`Tensor` is a
+value inside one trace. :func:`apply` hands an operation to the innermost trace among its arguments;
+that trace computes with the values inside, which may themselves be Tensors of an outer trace. That is all
+there is to nesting: each trace has a level, and peels off only its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .errors import TracingError
+
+if TYPE_CHECKING:
+    from .primitives.registry import Primitive
+
+NOTHING: dict[str, Any] = {}
+SCALARS = (bool, int, float, complex)
+
+
+class Aval:
+    """An abstract value: what is known of an array before it is computed.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    weak : bool
+        True for a Python scalar, which adapts to the dtypes that it meets (NEP 50).
+    """
+
+    __slots__ = ("dtype", "shape", "weak")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool = False):
+        self.shape, self.dtype, self.weak = tuple(shape), np.dtype(dtype), weak
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Aval) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple:
+        return self.shape, self.dtype, self.weak
+
+    def __repr__(self) -> str:
+        kind = type(np.zeros((), self.dtype).item()).__name__ if self.weak else self.dtype.name
+        return f"{kind}[{','.join(map(str, self.shape))}]"
+
+
+def aval_of(value: Any) -> Aval:
+    """The abstract value of an array, scalar or Tensor."""
+    if isinstance(value, Aval):
+        return value
+    if isinstance(value, Tensor):
+        inner = value.value
+        weak = isinstance(inner, SCALARS) or getattr(inner, "weak", False)
+        return Aval(value.shape, value.dtype, weak)
+    if isinstance(value, SCALARS):
+        return Aval((), np.asarray(value).dtype, weak=True)
+    return Aval(value.shape, value.dtype)
+
+
+class Tensor:
+    """A value that some trace follows; it behaves as the NumPy array that it stands for.
+
+    Tensors are made by tapegrad's transformations, never directly. NumPy's own functions, operators
+    and methods work on them (see :mod:`tapegrad.numpy_protocols`).
+
+    Attributes
+    ----------
+    value : ndarray, scalar, Tensor or Aval
+        What the tensor holds: a concrete array, a tensor of the next outer trace, or only shape and dtype.
+    """
+
+    __slots__ = ("owner", "slot", "value")
+
+    def __init__(self, owner: Trace, value: Any, slot: int = -1):
+        self.owner, self.value, self.slot = owner, value, slot
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        try:
+            return self.value.shape
+        except AttributeError:
+            return ()
+
+    @property
+    def dtype(self) -> np.dtype:
+        try:
+            return self.value.dtype
+        except AttributeError:
+            return np.asarray(self.value).dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.value!r})"
+
+    __hash__ = object.__hash__
+
+
+class Trace:
+    """One reason for following operations; the subclasses say what is done with each.
+
+    Attributes
+    ----------
+    level : int
+        1 for the outermost trace of a thread, counting inwards.
+    """
+
+    level = 0
+
+    def process(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Refuse whatever is still done with the tensors of this trace."""
+        self.process = self._escaped  # type: ignore[method-assign]
+
+    def _escaped(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        raise TracingError(
+            f"{primitive.name}: an argument is a Tensor whose {self.purpose} has ended. A traced value must not be kept "
+            "(in a global, an attribute or a list) beyond the function that was being transformed: return it instead"
+        )
+
+    purpose = "trace"
+
+
+_thread = threading.local()
+
+
+@contextmanager
+def opened(trace: Trace) -> Iterator[Any]:
+    """Run the body inside a new innermost trace, and close the trace after it."""
+    depth = getattr(_thread, "depth", 0)
+    _thread.depth = trace.level = depth + 1
+    try:
+        yield trace
+    finally:
+        _thread.depth = depth
+        trace.close()
+
+
+def apply(primitive: Primitive, args: Sequence[Any], options: dict[str, Any] = NOTHING) -> Any:
+    """Carry out a primitive on arrays, scalars and Tensors: every operation of the library passes here.
+
+    Parameters
+    ----------
+    primitive : Primitive
+    args : sequence
+        The arguments that can be differentiated.
+    options : dict
+        The static rest: axes, shapes, index expressions.
+
+    Raises
+    ------
+    TracingError
+        When two Tensors of unrelated traces meet, or a Tensor outlived its trace.
+    """
+    top = None
+    for arg in args:
+        if isinstance(arg, Tensor):
+            trace = arg.owner
+            if top is None or trace.level > top.level:
+                top = trace
+            elif trace is not top and trace.level == top.level:
+                raise TracingError(
+                    f"{primitive.name}: two arguments belong to unrelated traces; one of them is a Tensor that was kept "
+                    "beyond the function that was being transformed, or that another thread made: return it instead"
+                )
+    if top is None:
+        return primitive.run(*args, **options)
+    return top.process(primitive, args, options)
+
+
+class Node(NamedTuple):
+    """One operation of a tape. ``slots[i]`` is where argument i stands on the tape, -1 for a constant."""
+
+    primitive: Any
+    args: list
+    slots: list
+    options: dict
+    ans: Any
+
+
+_new_node = tuple.__new__
+
+
+class Tape(Trace):
+    """A Wengert list: operations in the order in which they were done; ``print`` shows it.
+
+    Each entry of ``nodes`` is a slot. An input and the further outputs of an operation with several
+    outputs occupy slots that hold None.
+
+    Attributes
+    ----------
+    nodes : list of Node or None
+    inputs : list of int
+        Slots of the arguments.
+    consts : dict of int to array or Tensor
+        Slots of the arrays that were captured, with their values.
+    outputs : list of (int, value)
+        Slots of the results; -1 with the value for a constant result.
+    names : dict of int to str
+        Names of slots, as the code that was traced calls them.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[Node | None] = []
+        self.inputs: list[int] = []
+        self.consts: dict[int, Any] = {}
+        self.outputs: list[tuple[int, Any]] = []
+        self.names: dict[int, str] = {}
+
+    def input(self, value: Any) -> Tensor:
+        """A new input, holding ``value``."""
+        self.inputs.append(len(self.nodes))
+        self.nodes.append(None)
+        return Tensor(self, value, self.inputs[-1])
+
+    def record(self, primitive: Primitive, args: list, slots: list, options: dict, ans: Any) -> Any:
+        """Append an operation that gave ``ans``; returns its Tensor, or a list of them."""
+        nodes, slot = self.nodes, len(self.nodes)
+        nodes.append(_new_node(Node, (primitive, args, slots, options, ans)))
+        if not primitive.multiple:
+            return Tensor(self, ans, slot)
+        nodes.extend([None] * (len(ans) - 1))
+        return [Tensor(self, value, slot + i) for i, value in enumerate(ans)]
+
+    def __str__(self) -> str:
+        from .printing import format_tape
+
+        return format_tape(self)
+
+
+class ReverseTape(Tape):
+    """A tape of concrete operations, kept for one backward walk."""
+
+    purpose = "gradient"
+
+    def process(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        values, slots, active = [], [], False
+        for arg in args:
+            if isinstance(arg, Tensor) and arg.owner is self:
+                values.append(arg.value)
+                slots.append(arg.slot)
+                if arg.slot >= 0:
+                    active = True
+            else:
+                # The caller may write into a constant before the backward walk reads it.
+                if type(arg) is np.ndarray and primitive.reads_inputs and arg.flags.writeable:
+                    arg = arg.copy()
+                values.append(arg)
+                slots.append(-1)
+        if active and primitive.differentiable:
+            if primitive.augment is not None:
+                return primitive.augment(self, values, slots, options)
+            ans = primitive.run(*values, **options) if self.level == 1 else apply(primitive, values, options)
+            return self.record(primitive, values, slots, options, ans)
+        ans = apply(primitive, values, options)
+        return [Tensor(self, value) for value in ans] if primitive.multiple else Tensor(self, ans)
+
+
+class AbstractTape(Tape):
+    """A tape of operations on shapes and dtypes alone; arrays that it meets become further inputs."""
+
+    purpose = "trace"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._captured: dict[int, Tensor] = {}
+        self.derived: dict[Any, Any] = {}
+
+    def process(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        values, slots = [], []
+        for arg in args:
+            if isinstance(arg, Tensor) and arg.owner is self:
+                values.append(arg.value)
+                slots.append(arg.slot)
+            elif isinstance(arg, (Tensor, np.ndarray)):
+                held = self.capture(arg)
+                values.append(held.value)
+                slots.append(held.slot)
+            else:
+                values.append(arg)
+                slots.append(-1)
+        return self.record(primitive, values, slots, options, primitive.abstract(*values, **options))
+
+    def capture(self, value: Any) -> Tensor:
+        """The input that stands for a captured array or outer Tensor."""
+        held = self._captured.get(id(value))
+        if held is None:
+            slot = len(self.nodes)
+            self.nodes.append(None)
+            self.consts[slot] = value
+            held = self._captured[id(value)] = Tensor(self, aval_of(value), slot)
+        return held
+
+    def close(self) -> None:
+        super().close()
+        self._captured = {}
+
+
+def run(tape: Tape, args: Sequence[Any], consts: dict[int, Any] | None = None) -> list[Any]:
+    """Carry out a tape on arrays or Tensors; one value for each of its inputs."""
+    env: list[Any] = [None] * len(tape.nodes)
+    for slot, value in (tape.consts if consts is None else consts).items():
+        env[slot] = value
+    for slot, value in zip(tape.inputs, args, strict=True):
+        env[slot] = value
+    for slot, node in enumerate(tape.nodes):
+        if node is None:
+            continue
+        values = [value if s < 0 else env[s] for s, value in zip(node.slots, node.args, strict=True)]
+        ans = apply(node.primitive, values, node.options)
+        if node.primitive.multiple:
+            env[slot : slot + len(ans)] = ans
+        else:
+            env[slot] = ans
+    return [value if slot < 0 else env[slot] for slot, value in tape.outputs]
+
+
+def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]:
+    """Walk a tape backwards and return the cotangent of each of its inputs, None where none arrives.
+
+    Parameters
+    ----------
+    tape : Tape
+    seeds : dict of int to array
+        The cotangents of output slots.
+    keep : bool
+        Without it each node is dropped as soon as it has been used, and its memory freed.
+    """
+    nodes = tape.nodes
+    cotangents: list[Any] = [None] * len(nodes)
+    for slot, seed in seeds.items():
+        cotangents[slot] = seed
+    owned: set[int] = set()  # slots whose cotangent is a sum made here, which may be added to in place
+    for slot in range(len(nodes) - 1, -1, -1):
+        node = nodes[slot] if keep else nodes.pop()
+        if node is None:
+            continue
+        primitive, args, slots, options, ans = node
+        if primitive.multiple:
+            g = cotangents[slot : slot + primitive.count(options)]
+            if all(part is None for part in g):
+                continue
+        else:
+            g = cotangents[slot]
+            if g is None:
+                continue
+            cotangents[slot] = None
+        for parent, part in zip(slots, primitive.pull(g, ans, args, options, slots), strict=True):
+            if part is None:
+                continue
+            held = cotangents[parent]
+            if held is None:
+                cotangents[parent] = part
+            elif parent in owned and type(held) is type(part) is np.ndarray:
+                np.add(held, part, out=held)
+            else:
+                cotangents[parent] = held + part
+                owned.add(parent)
+    return [cotangents[slot] for slot in tape.inputs]

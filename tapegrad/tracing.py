@@ -1,0 +1,162 @@
+"""Writing a function down as a tape, by running it once on shapes and dtypes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+from . import pytree
+from .errors import DtypeError
+from .tape import AbstractTape, Aval, Tensor, aval_of, opened
+
+
+class LocalNames:
+    """Learns, while a function runs, what its local variables are called when it returns.
+
+    So the gates of a cell keep their letters on its tape. A function named ``step`` that the watched one calls is watched
+    too (the cells of a stack); its names carry the number of the call.
+    """
+
+    def __init__(self, code: CodeType | None):
+        self.code = code
+        self.found: list[tuple[str, dict[str, Any]]] = []
+        self.inner = 0
+
+    def __enter__(self) -> LocalNames:
+        self.previous = sys.getprofile()
+        if self.code is not None:
+            sys.setprofile(self._seen)
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        sys.setprofile(self.previous)
+
+    def _seen(self, frame: FrameType, event: str, arg: Any) -> None:
+        if event != "return":
+            return
+        if frame.f_code is self.code:
+            self.found.insert(0, ("", dict(frame.f_locals)))
+        elif frame.f_code.co_name == "step":
+            self.found.append((f"{self.inner}.", dict(frame.f_locals)))
+            self.inner += 1
+
+    def names(self, tape: AbstractTape) -> dict[int, str]:
+        """The name of each slot that a local variable held; the outermost function has the last word."""
+        named: dict[int, str] = {}
+        used: set[str] = set()
+        for prefix, variables in self.found:
+            for name, value in variables.items():
+                if isinstance(value, Tensor) and value.owner is tape and value.slot not in named:
+                    if prefix + name not in used:
+                        named[value.slot] = prefix + name
+                        used.add(prefix + name)
+        return named
+
+
+def code_of(function: Any) -> CodeType | None:
+    """The code that a callable runs: of the function, the method, or the object's ``__call__``."""
+    function = getattr(function, "__wrapped__", function)
+    function = getattr(function, "__func__", function)
+    return getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+
+
+def trace_flat(f: Callable, avals: Sequence[Aval], watched: Any = None) -> AbstractTape:
+    """The tape of a function from a list of Tensors to a list of results.
+
+    Parameters
+    ----------
+    f : callable
+    avals : sequence of Aval
+        What the arguments are.
+    watched : callable, optional
+        The function whose local variables name the slots.
+    """
+    with opened(AbstractTape()) as tape, LocalNames(code_of(watched) if watched is not None else None) as names:
+        inputs = [tape.input(aval) for aval in avals]
+        results = f(inputs)
+        for result in results:
+            if isinstance(result, Tensor) and result.owner is tape:
+                tape.outputs.append((result.slot, result.value))
+            elif isinstance(result, (Tensor, np.ndarray)):
+                held = tape.capture(result)
+                tape.outputs.append((held.slot, held.value))
+            else:
+                tape.outputs.append((-1, result))
+    tape.names = names.names(tape)
+    return tape
+
+
+def traceable(leaf: Any, path: str) -> Aval:
+    """The abstract value of an argument of a traced function."""
+    if isinstance(leaf, (Aval, Tensor, bool, int, float, complex, np.ndarray, np.generic)):
+        aval = aval_of(leaf)
+        if aval.dtype.kind in "biufc":
+            return aval
+    raise DtypeError(
+        f"trace: argument {path} is a {type(leaf).__name__}{f' of dtype {leaf.dtype}' if hasattr(leaf, 'dtype') else ''}; "
+        "traced functions take arrays and numbers; let the function close over everything else"
+    )
+
+
+def trace(f: Callable) -> Callable:
+    """A function that returns the tape of ``f``: a printable list of the operations that ``f`` does.
+
+    Parameters
+    ----------
+    f : callable
+        From pytrees of arrays to a pytree of arrays. It runs once, on shapes and dtypes.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of ``f`` and returns a :class:`Tape`.
+
+    Raises
+    ------
+    TracingError
+        When the path through ``f`` depends on the value of an array.
+
+    Examples
+    --------
+    >>> print(trace(lambda x, w: np.tanh(x @ w))(np.ones(3), np.ones((3, 2))))
+    tape(x: float64[3], w: float64[3,2]):
+        a: float64[2] = contract(x, w) spec="a,ab->b"
+        b: float64[2] = tanh(a)
+        return b
+    """
+
+    @wraps(f)
+    def traced(*args: Any) -> AbstractTape:
+        leaves, structure = pytree.flatten(args)
+        names = argument_names(f, args)
+        results: list[Any] = []
+
+        def flat(inputs: list[Tensor]) -> list[Any]:
+            results[:], tape_structure[0] = pytree.flatten(f(*structure.unflatten(inputs)))
+            return results
+
+        tape_structure: list[Any] = [None]
+        avals = [traceable(leaf, name) for leaf, name in zip(leaves, names, strict=True)]
+        tape = trace_flat(flat, avals, f)
+        tape.consts = {slot: v.copy() if type(v) is np.ndarray else v for slot, v in tape.consts.items()}
+        tape.names.update(zip(tape.inputs, names, strict=True))
+        return tape
+
+    return traced
+
+
+def argument_names(f: Callable, args: Sequence[Any]) -> list[str]:
+    """A name for each leaf of the arguments: the parameter's name with the path inside it."""
+    code = code_of(f)
+    declared = list(code.co_varnames[: code.co_argcount]) if code is not None and hasattr(f, "__code__") else []
+    names = []
+    for position, arg in enumerate(args):
+        base = declared[position] if position < len(declared) else f"arg{position}"
+        for path in pytree.paths(arg):
+            names.append(base if path == "value" else f"{base}{path if path.startswith('[') else '.' + path}")
+    return names

@@ -1,0 +1,389 @@
+"""Derivatives of functions: grad and its relatives. Each takes a function and gives a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from . import pytree
+from .batching import vmap
+from .errors import DtypeError, OptionError, ShapeError, StructureError
+from .forward import Dual, ForwardTrace
+from .primitives.registry import is_inexact, like, shape_of
+from .tape import ReverseTape, Tensor, backward, opened
+
+
+def differentiable(name: str, leaf: Any, path: str) -> Any:
+    """Check a leaf that a derivative is asked for, and protect it from later writes."""
+    if isinstance(leaf, (Tensor, np.ndarray, np.generic)):
+        kind = leaf.dtype.kind
+        if kind == "f":
+            return leaf.copy() if type(leaf) is np.ndarray and leaf.flags.writeable else leaf
+        what = f"an array of dtype {leaf.dtype}"
+    elif isinstance(leaf, float):
+        return leaf
+    else:
+        kind, what = "i" if isinstance(leaf, int) else "", f"a {type(leaf).__name__}"
+    remedy = {
+        "i": "convert it with .astype(float), or leave integers out of the differentiated argument",
+        "u": "convert it with .astype(float), or leave integers out of the differentiated argument",
+        "b": "convert it with .astype(float), or leave masks out of the differentiated argument",
+        "c": "complex derivatives are not supported: differentiate real and imaginary parts",
+    }.get(kind, "only floating arrays and Python floats can be differentiated")
+    raise DtypeError(f"{name}: the derivative is asked for with respect to {path}, which is {what}; {remedy}")
+
+
+def _enter(tape: ReverseTape, name: str, args: Any) -> tuple[Any, list[Any], pytree.Structure]:
+    leaves, structure = pytree.flatten(args)
+    try:
+        held = [differentiable(name, leaf, "") for leaf in leaves]
+    except DtypeError:
+        for leaf, path in zip(leaves, pytree.paths(args), strict=True):
+            differentiable(name, leaf, f"argument {path}")
+        raise
+    return structure.unflatten([tape.input(leaf) for leaf in held]), held, structure
+
+
+def _slot(tape: ReverseTape, result: Any) -> int:
+    return result.slot if isinstance(result, Tensor) and result.owner is tape else -1
+
+
+def _value(tape: ReverseTape, result: Any) -> Any:
+    return result.value if isinstance(result, Tensor) and result.owner is tape else result
+
+
+def _finish(cotangents: Sequence[Any], leaves: Sequence[Any], given: Sequence[Any] = ()) -> list[Any]:
+    """Gradients as arrays of the caller's own: zeros where nothing arrived, no two sharing memory."""
+    seen = {id(g) for g in given}
+    finished = []
+    for g, leaf in zip(cotangents, leaves, strict=True):
+        if g is None:
+            g = np.zeros(shape_of(leaf), getattr(leaf, "dtype", float))[()]
+        elif type(g) is np.ndarray and (g.base is not None or id(g) in seen):
+            g = g.copy()
+        seen.add(id(g))
+        finished.append(g)
+    return finished
+
+
+def _one(scalar: Any) -> Any:
+    return np.ones((), getattr(scalar, "dtype", float))[()]
+
+
+def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
+    """A function that returns ``f`` and the gradient of ``f``.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a real scalar; with ``has_aux`` a pair of it and anything else.
+    argnums : int or sequence of int
+        The arguments to differentiate: pytrees of floating arrays.
+    has_aux : bool
+
+    Returns
+    -------
+    callable
+        ``(value, gradient)``, with ``has_aux`` ``((value, aux), gradient)``. The gradient has the structure, shapes
+        and dtypes of the argument; for a sequence of ``argnums`` it is a tuple.
+
+    Raises
+    ------
+    ShapeError
+        When ``f`` does not return a scalar.
+    DtypeError
+        When an argument or the result is not of a floating dtype.
+
+    Examples
+    --------
+    >>> value, gradient = value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    >>> float(value), gradient
+    (5.0, array([2., 4.]))
+    """
+    several = not isinstance(argnums, int)
+    numbers = tuple(argnums) if several else (argnums,)  # type: ignore[arg-type]
+
+    @wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        for number in numbers:
+            if not -len(args) <= number < len(args):
+                raise OptionError(f"grad: argnums={number}, and the function was called with {len(args)} arguments")
+        aux = None
+        with opened(ReverseTape()) as tape:
+            inside, leaves, structure = _enter(tape, "grad", tuple([args[i] for i in numbers]))
+            full = list(args)
+            for i, arg in zip(numbers, inside, strict=True):
+                full[i] = arg
+            result = f(*full, **kwargs)
+            if has_aux:
+                if not isinstance(result, tuple) or len(result) != 2:
+                    raise StructureError(f"grad: has_aux=True, and the function returned {_describe(result)}, not a pair")
+                result, aux = result
+        value, slot = _value(tape, result), _slot(tape, result)
+        _check_scalar(result)
+        aux = pytree.map(lambda leaf: _value(tape, leaf), aux)
+        grads = structure.unflatten(_finish(backward(tape, {slot: _one(value)} if slot >= 0 else {}), leaves))
+        return ((value, aux) if has_aux else value), (grads if several else grads[0])
+
+    return wrapped
+
+
+def _describe(result: Any) -> str:
+    return f"{type(result).__name__} of shape {shape_of(result)}" if hasattr(result, "shape") else type(result).__name__
+
+
+def _check_scalar(result: Any) -> None:
+    if not isinstance(result, (Tensor, np.ndarray, np.generic, float)):
+        raise ShapeError(
+            f"grad: the function returned {_describe(result)}, and must return one real number; use has_aux=True to return "
+            "more beside it"
+        )
+    if shape_of(result) != ():
+        raise ShapeError(
+            f"grad: the function returned an array of shape {shape_of(result)}, and must return one real number; sum it, or "
+            "use tapegrad.jacobian, tapegrad.vjp or tapegrad.elementwise_grad"
+        )
+    if not is_inexact(result) or result.dtype.kind == "c" if hasattr(result, "dtype") else False:
+        raise DtypeError(f"grad: the function returned a value of dtype {result.dtype}, and must return a real float")
+
+
+def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
+    """A function that returns the gradient of ``f``; see :func:`value_and_grad`. With ``has_aux``: (gradient, aux).
+
+    Examples
+    --------
+    >>> float(grad(np.tanh)(0.0))
+    1.0
+    """
+    both = value_and_grad(f, argnums, has_aux)
+
+    @wraps(f)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, grads = both(*args, **kwargs)
+        return (grads, value[1]) if has_aux else grads
+
+    return gradient
+
+
+def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
+    """The result of ``f`` and the function that pulls its cotangent back to the arguments.
+
+    Parameters
+    ----------
+    f : callable
+        From pytrees of floating arrays to a pytree of arrays.
+    *primals : pytrees
+
+    Returns
+    -------
+    result : pytree
+    pullback : callable
+        From a cotangent of the structure and shapes of ``result`` to a tuple with a cotangent for each of ``primals``;
+        it may be called several times. ``print(pullback.tape)`` shows what was recorded.
+
+    Examples
+    --------
+    >>> y, pullback = vjp(lambda x: x * x, np.array([1.0, 3.0]))
+    >>> pullback(np.array([1.0, 1.0]))[0]
+    array([2., 6.])
+    """
+    with opened(ReverseTape()) as tape:
+        inside, leaves, structure = _enter(tape, "vjp", primals)
+        results, out_structure = pytree.flatten(f(*inside))
+    slots = [_slot(tape, result) for result in results]
+    tape.outputs = [(slot, _value(tape, r)) for slot, r in zip(slots, results, strict=True)]
+    # The caller may write into what it is given; the tape keeps its own.
+    values = [v.copy() if type(v) is np.ndarray else v for _, v in tape.outputs]
+
+    def pullback(cotangent: Any) -> Any:
+        given, given_structure = pytree.flatten(cotangent)
+        if given_structure != out_structure:
+            raise StructureError(
+                f"vjp: the cotangent has the structure {given_structure!r}, the function returned {out_structure!r}"
+            )
+        seeds: dict[int, Any] = {}
+        for slot, value, g in zip(slots, values, given, strict=True):
+            if shape_of(g) != shape_of(value):
+                raise ShapeError(f"vjp: a cotangent of shape {shape_of(g)} for a result of shape {shape_of(value)}")
+            if slot >= 0 and is_inexact(value):
+                g = like(g if hasattr(g, "dtype") else np.asarray(g), value)
+                seeds[slot] = seeds[slot] + g if slot in seeds else g
+        return structure.unflatten(_finish(backward(tape, seeds, keep=True), leaves, given))
+
+    pullback.tape = tape  # type: ignore[attr-defined]
+    return out_structure.unflatten(values), pullback
+
+
+def jvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """The result of ``f`` and its derivative along ``tangents``.
+
+    Parameters
+    ----------
+    f : callable
+    primals, tangents : sequences of pytrees
+        One entry for each argument of ``f``; the structures and shapes are the same.
+
+    Examples
+    --------
+    >>> y, dy = jvp(lambda x: x * x, (np.array([1.0, 3.0]),), (np.array([1.0, 0.5]),))
+    >>> dy
+    array([2., 3.])
+    """
+    leaves, structure = pytree.flatten(tuple(primals))
+    moves, move_structure = pytree.flatten(tuple(tangents))
+    if structure != move_structure:
+        raise StructureError(f"jvp: the primals have the structure {structure!r}, the tangents {move_structure!r}")
+    with opened(ForwardTrace()) as trace:
+        inside = []
+        for leaf, move, path in zip(leaves, moves, pytree.paths(tuple(primals)), strict=True):
+            if shape_of(leaf) != shape_of(move):
+                raise ShapeError(f"jvp: a tangent of shape {shape_of(move)} for argument {path} of shape {shape_of(leaf)}")
+            held = differentiable("jvp", leaf, f"argument {path}")
+            inside.append(Dual(trace, held, like(move, held) if hasattr(move, "dtype") else np.float64(move)))
+        results, out_structure = pytree.flatten(f(*structure.unflatten(inside)))
+    values, moved = [], []
+    for result in results:
+        mine = isinstance(result, Tensor) and result.owner is trace
+        values.append(result.value if mine else result)
+        tangent = result.tangent if mine else None
+        moved.append(np.zeros(shape_of(result), getattr(result, "dtype", float)) if tangent is None else tangent)
+    return out_structure.unflatten(values), out_structure.unflatten(moved)
+
+
+def jacobian(f: Callable, argnums: int = 0, mode: str = "auto") -> Callable:
+    """The matrix of all partial derivatives.
+
+    Parameters
+    ----------
+    f : callable
+        From pytrees of arrays to a pytree of arrays.
+    argnums : int
+        The argument to differentiate.
+    mode : {"auto", "rev", "fwd"}
+        One backward walk for each element of the result, or one forward pass for each element of the argument, in
+        one batch; "auto" takes the fewer.
+
+    Returns
+    -------
+    callable
+        For an array argument x and an array result y, an array of shape ``y.shape + x.shape``; for pytrees, the
+        structure of the result with the structure of the argument in each leaf.
+
+    Examples
+    --------
+    >>> jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    if mode not in ("auto", "rev", "fwd"):
+        raise OptionError(f"jacobian: mode={mode!r}; choose 'auto', 'rev' or 'fwd'")
+
+    @wraps(f)
+    def matrix(*args: Any) -> Any:
+        def of_one(x: Any) -> Any:
+            return f(*args[:argnums], x, *args[argnums + 1 :])
+
+        x = args[argnums]
+        chosen = mode
+        if mode == "auto":
+            y, pullback = vjp(of_one, x)
+            chosen = "rev" if _size(y) <= _size(x) else "fwd"
+            if chosen == "rev":
+                return _rows(y, pullback, x)
+        if chosen == "rev":
+            return _rows(*vjp(of_one, x), x)
+        return _columns(of_one, x)
+
+    return matrix
+
+
+def _size(tree: Any) -> int:
+    return sum(int(np.prod(shape_of(leaf), dtype=np.int64)) for leaf in pytree.leaves(tree))
+
+
+def _basis(tree: Any) -> list[Any]:
+    """All unit vectors of a pytree, as one pytree of arrays with a leading axis."""
+    leaves, total, start, made = pytree.leaves(tree), _size(tree), 0, []
+    for leaf in leaves:
+        shape = shape_of(leaf)
+        size = int(np.prod(shape, dtype=np.int64))
+        unit = np.zeros((total, size), getattr(leaf, "dtype", float))
+        unit[start : start + size] = np.eye(size)
+        made.append(unit.reshape(total, *shape))
+        start += size
+    return made
+
+
+def _rows(y: Any, pullback: Callable, x: Any) -> Any:
+    y_leaves, y_structure = pytree.flatten(y)
+    x_leaves, x_structure = pytree.flatten(x)
+    rows = pytree.leaves(vmap(lambda g: pullback(g)[0])(y_structure.unflatten(_basis(y)))) if _size(y) else None
+    start, blocks = 0, []
+    for leaf in y_leaves:
+        shape = shape_of(leaf)
+        stop = start + int(np.prod(shape, dtype=np.int64))
+        blocks.append(
+            x_structure.unflatten(
+                [
+                    np.zeros(shape + shape_of(v)) if rows is None else np.reshape(row[start:stop], shape + shape_of(v))
+                    for v, row in zip(x_leaves, rows or x_leaves, strict=True)
+                ]
+            )
+        )
+        start = stop
+    return y_structure.unflatten(blocks)
+
+
+def _columns(f: Callable, x: Any) -> Any:
+    x_leaves, x_structure = pytree.flatten(x)
+    moved = vmap(lambda v: jvp(f, (x,), (v,))[1], out_axes=-1)(x_structure.unflatten(_basis(x)))
+    y_leaves, y_structure = pytree.flatten(moved)
+    blocks = []
+    for column in y_leaves:
+        start, parts = 0, []
+        for leaf in x_leaves:
+            shape = shape_of(leaf)
+            stop = start + int(np.prod(shape, dtype=np.int64))
+            parts.append(np.reshape(column[..., start:stop], column.shape[:-1] + shape))
+            start = stop
+        blocks.append(x_structure.unflatten(parts))
+    return y_structure.unflatten(blocks)
+
+
+def hessian(f: Callable, argnums: int = 0) -> Callable:
+    """The matrix of second derivatives of a scalar function: forward mode over reverse mode.
+
+    Examples
+    --------
+    >>> hessian(lambda x: x[0] * x[1])(np.array([2.0, 3.0]))
+    array([[0., 1.],
+           [1., 0.]])
+    """
+    return jacobian(grad(f, argnums), argnums, mode="fwd")
+
+
+def hvp(f: Callable, primal: Any, vector: Any) -> Any:
+    """The product of the Hessian of a scalar function with a vector, without forming the Hessian.
+
+    Examples
+    --------
+    >>> hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    array([ 6., 12.])
+    """
+    return jvp(grad(f), (primal,), (vector,))[1]
+
+
+def elementwise_grad(f: Callable, argnums: int = 0) -> Callable:
+    """The derivative of each element of the result by the element of the argument at the same place.
+
+    ``f`` must act on each element alone, as ``np.tanh`` does; otherwise the columns of the Jacobian are summed.
+
+    Examples
+    --------
+    >>> elementwise_grad(np.square)(np.array([1.0, 2.0]))
+    array([2., 4.])
+    """
+    return grad(lambda *args: np.sum(f(*args)), argnums)
