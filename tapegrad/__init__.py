@@ -1,4 +1,66 @@
-"""tapegrad: recurrent cells written as their equations in NumPy, differentiated."""
+"""tapegrad: write a recurrent cell once, as its equations in plain NumPy, and differentiate it.
 
-from . import numpy_protocols as numpy_protocols
-from .transforms import *
+The names below are the public ones. ``tapegrad.cells``, ``tapegrad.backends``, ``tapegrad.training``, ``tapegrad.tasks``
+and ``tapegrad.testing`` are imported on first use.
+"""
+
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
+from . import errors as errors
+from . import numpy_protocols as _numpy_protocols
+from .batching import vmap as vmap
+from .functions import binary_cross_entropy as binary_cross_entropy
+from .functions import log_softmax as log_softmax
+from .functions import logsumexp as logsumexp
+from .functions import mse as mse
+from .functions import relu as relu
+from .functions import sigmoid as sigmoid
+from .functions import softmax as softmax
+from .functions import softmax_cross_entropy as softmax_cross_entropy
+from .functions import softplus as softplus
+from .numpy_functions import array as array
+from .numpy_functions import full as full
+from .numpy_functions import index_add as index_add
+from .numpy_functions import index_update as index_update
+from .pytree import leaves as tree_leaves
+from .pytree import map as tree_map
+from .rules import checkpoint as checkpoint
+from .rules import custom_jvp as custom_jvp
+from .rules import custom_vjp as custom_vjp
+from .rules import stop_gradient as stop_gradient
+from .scan import backend as backend
+from .scan import scan as scan
+from .tape import Tape as Tape
+from .tape import Tensor as Tensor
+from .tracing import trace as trace
+from .transforms import elementwise_grad as elementwise_grad
+from .transforms import grad as grad
+from .transforms import hessian as hessian
+from .transforms import hvp as hvp
+from .transforms import jacobian as jacobian
+from .transforms import jvp as jvp
+from .transforms import value_and_grad as value_and_grad
+from .transforms import vjp as vjp
+from .user_primitives import primitive as primitive
+
+__version__ = "0.1.0"
+
+_SUBPACKAGES = ("backends", "cells", "tasks", "testing", "training")
+
+__all__ = [
+    "Tape", "Tensor", "array", "backend", "binary_cross_entropy", "checkpoint", "custom_jvp", "custom_vjp",
+    "elementwise_grad", "errors", "full", "grad", "hessian", "hvp", "index_add", "index_update", "jacobian", "jvp",
+    "log_softmax", "logsumexp", "mse", "primitive", "relu", "scan", "sigmoid", "softmax", "softmax_cross_entropy",
+    "softplus", "stop_gradient", "trace", "tree_leaves", "tree_map", "value_and_grad", "vjp", "vmap",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _SUBPACKAGES:
+        return _import_module(f"tapegrad.{name}")
+    raise AttributeError(f"module 'tapegrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_SUBPACKAGES, "__version__"])

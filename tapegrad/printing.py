@@ -61,8 +61,7 @@ def slot_avals(tape: Tape) -> dict[int, Any]:
         for i, value in enumerate(node.ans if node.primitive.multiple else [node.ans]):
             avals[slot + i] = aval_of(value)
     avals.update({slot: aval_of(value) for slot, value in tape.outputs if slot >= 0})
-    for slot, aval in getattr(tape, "input_avals", {}).items():
-        avals.setdefault(slot, aval)
+    avals.update(getattr(tape, "input_avals", {}))
     return avals
 
 

@@ -291,7 +291,25 @@ class AbstractTape(Tape):
     def __init__(self) -> None:
         super().__init__()
         self._captured: dict[int, Tensor] = {}
+        self.input_avals: dict[int, Aval] = {}
         self.derived: dict[Any, Any] = {}
+
+    def input(self, value: Any) -> Tensor:
+        held = super().input(value)
+        self.input_avals[held.slot] = value
+        return held
+
+    def aval(self, slot: int) -> Aval:
+        """What is known of a slot."""
+        if slot in self.input_avals:
+            return self.input_avals[slot]
+        if slot in self.consts:
+            return aval_of(self.consts[slot])
+        start = slot
+        while self.nodes[start] is None:
+            start -= 1
+        node = self.nodes[start]
+        return node.ans[slot - start] if node.primitive.multiple else node.ans  # type: ignore[union-attr]
 
     def process(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
         values, slots = [], []

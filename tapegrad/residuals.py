@@ -1,0 +1,283 @@
+"""The backward step of a scan: derived from the traced step, with the choice of what to keep for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .primitives.elementwise import Elementwise
+from .primitives.registry import is_inexact
+from .primitives.shaping import Shaping
+from .tape import AbstractTape, Node, ReverseTape, Tape, Tensor, aval_of, backward, opened, run
+
+if TYPE_CHECKING:
+    from .scan_primitive import Step
+
+# Elementwise work that costs about as much as reading its result from memory would.
+CHEAP = frozenset(
+    "add subtract multiply negative maximum minimum absolute sign where cast equal less less_equal logical_and "
+    "logical_or logical_not stop_gradient".split()
+)
+
+
+def dependents(tape: Tape, seeds: Iterable[int], everything: bool = False) -> set[int]:
+    """The slots whose values depend on ``seeds``; unless ``everything``, through derivatives only."""
+    reached = set(seeds)
+    for slot, node in enumerate(tape.nodes):
+        if node is None or not (everything or node.primitive.differentiable):
+            continue
+        if not reached.isdisjoint(node.slots):
+            answers = node.ans if node.primitive.multiple else [node.ans]
+            reached.update(slot + i for i, a in enumerate(answers) if everything or is_inexact(aval_of(a)))
+    return reached
+
+
+def influences(tape: Tape, seeds: Iterable[int]) -> set[int]:
+    """The slots on which ``seeds`` depend through derivatives."""
+    reached = set(seeds)
+    for slot in range(len(tape.nodes) - 1, -1, -1):
+        node = tape.nodes[slot]
+        if node is not None and node.primitive.differentiable:
+            count = len(node.ans) if node.primitive.multiple else 1
+            if any(slot + i in reached for i in range(count)):
+                reached.update(s for s in node.slots if s >= 0)
+    return reached
+
+
+def subtape(tape: AbstractTape, inputs: Sequence[int], outputs: Sequence[tuple[int, Any]]) -> AbstractTape:
+    """The part of a tape that computes ``outputs`` from ``inputs``, renumbered; nothing else is in it."""
+    given = set(inputs)
+    needed: set[int] = set()
+    stack = [slot for slot, _ in outputs if slot >= 0]
+    while stack:
+        slot = stack.pop()
+        if slot in given or slot in tape.consts:
+            continue
+        while tape.nodes[slot] is None:
+            slot -= 1
+        if slot not in needed:
+            needed.add(slot)
+            stack.extend(s for s in tape.nodes[slot].slots if s >= 0)  # type: ignore[union-attr]
+    part = AbstractTape()
+    moved = {slot: part.input(tape.aval(slot)).slot for slot in inputs}
+    for slot, value in tape.consts.items():
+        moved[slot] = len(part.nodes)
+        part.nodes.append(None)
+        part.consts[moved[slot]] = value
+    for slot in sorted(needed):
+        node: Any = tape.nodes[slot]
+        count = len(node.ans) if node.primitive.multiple else 1
+        for i in range(count):
+            moved.setdefault(slot + i, len(part.nodes) + i)
+        part.nodes.append(Node(node.primitive, node.args, [moved[s] if s >= 0 else -1 for s in node.slots], node.options, node.ans))
+        part.nodes.extend([None] * (count - 1))
+    part.outputs = [(moved[slot] if slot >= 0 else -1, value) for slot, value in outputs]
+    part.names = {moved[slot]: name for slot, name in tape.names.items() if slot in moved}
+    part.close()
+    return part
+
+
+class Linearised:
+    """A step split into a forward step that also gives residuals, and backward steps that read them.
+
+    Attributes
+    ----------
+    active : tuple of bool
+        The inputs that a derivative is asked for, with the states that depend on them.
+    forward : Step
+        The step with its residuals as further ys.
+    """
+
+    def __init__(self, step: Step, active: tuple[bool, ...]):
+        self.step, self.active = step, active
+        outputs = step.tape.outputs
+        reached = dependents(step.tape, [s for s, a in zip(step.tape.inputs, active, strict=True) if a])
+        self.live = [slot in reached and is_inexact(aval_of(value)) for slot, value in outputs]
+        joint = _Joint(step, active, self.pattern(self.live))
+        self.residuals = joint.choose_residuals()
+        self.forward = joint.forward(self.residuals)
+
+    def pattern(self, given: Sequence[bool]) -> tuple[bool, ...]:
+        """Which outputs have a cotangent in the loop, given those that have one outside: a fixpoint over the steps."""
+        step, seeded = self.step, [g and live for g, live in zip(given, self.live, strict=True)]
+        while True:
+            seeds = [slot for (slot, _), flag in zip(step.tape.outputs, seeded, strict=True) if flag and slot >= 0]
+            reached = influences(step.tape, seeds)
+            grown = list(seeded)
+            for k in range(step.state):
+                i = step.params + k
+                if self.active[i] and step.tape.inputs[i] in reached:
+                    grown[k] = True
+            if grown == seeded:
+                return tuple(seeded)
+            seeded = grown
+
+    def backward(self, pattern: tuple[bool, ...]) -> BackwardStep:
+        """The backward step for a pattern of cotangents."""
+        return BackwardStep(_Joint(self.step, self.active, pattern), self.residuals)
+
+
+class _Joint:
+    """One tape with a step, and behind the mark its pullback."""
+
+    def __init__(self, step: Step, active: Sequence[bool], pattern: Sequence[bool]):
+        self.step, self.active, self.pattern = step, active, pattern
+        with opened(AbstractTape()) as tape:
+            inputs = [tape.input(aval) for aval in step.avals()]
+            with opened(ReverseTape()) as reverse:
+                inside = [reverse.input(v) if flag else v for v, flag in zip(inputs, active, strict=True)]
+                outs = run(step.tape, inside)
+            self.primal = [v.value if isinstance(v, Tensor) and v.owner is reverse else v for v in outs]
+            self.mark = len(tape.nodes)
+            self.seeds = [tape.input(aval_of(v)) if flag else None for v, flag in zip(self.primal, pattern, strict=True)]
+            seeds: dict[int, Any] = {}
+            for out, seed in zip(outs, self.seeds, strict=True):
+                if seed is not None and isinstance(out, Tensor) and out.owner is reverse and out.slot >= 0:
+                    seeds[out.slot] = seeds[out.slot] + seed if out.slot in seeds else seed
+            self.tape = tape
+            self.inputs = inputs
+            self.wanted = self._wanted()
+            pulled = iter(backward(reverse, seeds))
+            found = [next(pulled) if flag else None for flag in active]
+            self.pulled = {i: self._complete(found[i], inputs[i]) for i in self.wanted}
+
+    def _wanted(self) -> list[int]:
+        """Inputs whose cotangent is computed: active params and xs, and the states in the pattern."""
+        first = self.step.params
+        return [
+            i
+            for i, flag in enumerate(self.active)
+            if flag and not (first <= i < first + self.step.state and not self.pattern[i - first])
+        ]
+
+    def _complete(self, cotangent: Any, of: Tensor) -> tuple[int, Any]:
+        if cotangent is None:
+            cotangent = np.zeros(of.shape, of.dtype)
+        if not isinstance(cotangent, Tensor):
+            cotangent = self.tape.capture(np.asarray(cotangent))
+        return cotangent.slot, cotangent.value
+
+    def choose_residuals(self) -> list[int]:
+        """Slots of the forward part to keep: what the pullback reads and cannot cheaply compute again."""
+        tape, step = self.tape, self.step
+        states = set(tape.inputs[step.params : step.params + step.state])
+        at_hand = {slot for slot in tape.inputs if slot not in states} | set(tape.consts)
+        fixed = set(tape.inputs[: step.params]) | set(tape.consts)
+        cheap = set(at_hand)
+        kept: list[int] = []
+        for slot in sorted(self._read_by_pullback()):
+            if slot not in self._computable(slot, cheap, fixed):
+                kept.append(slot)
+                cheap.add(slot)
+        return kept
+
+    def _read_by_pullback(self) -> set[int]:
+        tape = self.tape
+        needed = {slot for slot, _ in self.pulled.values()}
+        for slot in range(len(tape.nodes) - 1, self.mark - 1, -1):
+            node = tape.nodes[slot]
+            if node is not None:
+                count = len(node.ans) if node.primitive.multiple else 1
+                if any(slot + i in needed for i in range(count)):
+                    needed.update(s for s in node.slots if s >= 0)
+        return {slot for slot in needed if slot < self.mark}
+
+    def _computable(self, slot: int, at_hand: set[int], fixed: set[int]) -> set[int]:
+        """Extend ``at_hand`` by ``slot`` if it follows cheaply from it, or from the parameters alone."""
+        if slot in at_hand:
+            return at_hand
+        start = slot
+        while self.tape.nodes[start] is None:
+            if start in self.tape.inputs:
+                return at_hand
+            start -= 1
+        node: Any = self.tape.nodes[start]
+        parents = [s for s in node.slots if s >= 0]
+        primitive = node.primitive
+        if all(s in self._computable(s, fixed, fixed) for s in parents):
+            fixed.update(range(start, start + (len(node.ans) if primitive.multiple else 1)))
+            at_hand.update(fixed)
+            return at_hand
+        light = isinstance(primitive, Shaping) or (isinstance(primitive, Elementwise) and primitive.name in CHEAP)
+        if light and all(s in self._computable(s, at_hand, fixed) for s in parents):
+            at_hand.add(slot)
+        return at_hand
+
+    def forward(self, residuals: Sequence[int]) -> Any:
+        """The step with the residuals behind its ys."""
+        step, tape = self.step, self.tape
+        outs = [(v.slot, v.value) if isinstance(v, Tensor) else (-1, v) for v in self.primal]
+        kept = [(slot, tape.aval(slot)) for slot in residuals]
+        cut = step.state + step.ys
+        part = subtape(tape, tape.inputs[: len(self.inputs)], [*outs[:cut], *kept, *outs[cut:]])
+        return type(step)(part, step.params, step.state, step.xs, step.ys + len(kept), step.sums)
+
+
+class BackwardStep:
+    """The scan that pulls cotangents back, and where its arguments come from."""
+
+    def __init__(self, joint: _Joint, residuals: Sequence[int]):
+        step, tape = joint.step, joint.tape
+        first, last = step.params, step.params + step.state
+        self.pattern, self.wanted = joint.pattern, joint.wanted
+        self.step_counts = step.params, step.state, step.xs, step.ys
+        self.states = [i for i in joint.wanted if first <= i < last]
+        self.inner = [i for i in joint.wanted if i >= last]
+        self.outer = [i for i in joint.wanted if i < first]
+        results = [joint.pulled[i] for i in (*self.states, *self.inner, *self.outer)]
+        used = _reads(tape, [slot for slot, _ in results], set(residuals))
+        seeds = [seed.slot if seed is not None else -1 for seed in joint.seeds]
+        cut = step.state + step.ys
+        # Each port: which of the arguments, seeds and residuals the backward step reads.
+        self.params = [i for i in range(first) if tape.inputs[i] in used]
+        self.sum_seeds = [k for k in range(cut, len(seeds)) if seeds[k] in used]
+        self.xs = [i for i in range(last, len(joint.inputs)) if tape.inputs[i] in used]
+        self.residuals = [r for r, slot in enumerate(residuals) if slot in used]
+        self.y_seeds = [k for k in range(step.state, cut) if seeds[k] in used]
+        state_seeds = [i - first for i in self.states]
+        params = [tape.inputs[i] for i in self.params] + [seeds[k] for k in self.sum_seeds]
+        state = [seeds[k] for k in state_seeds]
+        xs = [tape.inputs[i] for i in self.xs] + [residuals[r] for r in self.residuals] + [seeds[k] for k in self.y_seeds]
+        part = subtape(tape, [*params, *state, *xs], results)
+        self.state_seeds = state_seeds
+        self.step = type(step)(part, len(params), len(state), len(xs), len(self.inner), len(self.outer))
+
+    def arguments(self, args: Sequence[Any], g: Sequence[Any], saved: Sequence[Any]) -> list[Any]:
+        """The arguments of the backward scan."""
+        return [
+            *[args[i] for i in self.params],
+            *[g[k] for k in self.sum_seeds],
+            *[g[k] for k in self.state_seeds],
+            *[args[i] for i in self.xs],
+            *[saved[r] for r in self.residuals],
+            *[g[k] for k in self.y_seeds],
+        ]
+
+    def cotangents(self, outs: Sequence[Any], count: int, slots: Sequence[int]) -> list[Any]:
+        """The results of the backward scan as the cotangents of the arguments that want one."""
+        found: list[Any] = [None] * count
+        for i, out in zip((*self.states, *self.inner, *self.outer), outs, strict=True):
+            if slots[i] >= 0:
+                found[i] = out
+        return found
+
+
+def _reads(tape: AbstractTape, slots: Sequence[int], stop: set[int]) -> set[int]:
+    """All slots that ``slots`` are computed from, not looking behind those in ``stop``."""
+    reached: set[int] = set()
+    stack = list(slots)
+    while stack:
+        slot = stack.pop()
+        if slot in reached:
+            continue
+        reached.add(slot)
+        if slot in stop or slot in tape.input_avals or slot in tape.consts:
+            continue
+        while tape.nodes[slot] is None:
+            slot -= 1
+        stack.extend(s for s in tape.nodes[slot].slots if s >= 0)  # type: ignore[union-attr]
+    return reached
+
+

@@ -1,0 +1,398 @@
+"""scan: the one loop. This file is its public face: arguments, masks, and the tracing of the step."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from . import pytree
+from .capture import Unkeyed, capture_key
+from .errors import DtypeError, OptionError, ShapeError, StructureError, TracingError
+from .primitives.registry import shape_of
+from .rules import checkpoint as checkpointed
+from .rules import stop_gradient
+from .scan_primitive import Step, scan_primitive
+from .tape import Aval, Tensor, apply, aval_of
+from .tracing import trace_flat, traceable
+
+_backend: ContextVar[str | None] = ContextVar("tapegrad_backend", default=None)
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """Use a backend for every scan inside the ``with`` block that does not name one.
+
+    Examples
+    --------
+    >>> with backend("reference"):
+    ...     pass
+    """
+    token = _backend.set(name)
+    try:
+        yield
+    finally:
+        _backend.reset(token)
+
+
+def chosen_backend(name: str) -> str:
+    """The argument, else the ``with`` block, else TAPEGRAD_BACKEND, else "auto"."""
+    return name if name != "auto" else _backend.get() or os.environ.get("TAPEGRAD_BACKEND") or "auto"
+
+
+def scan(
+    step: Callable,
+    params: Any,
+    state: Any,
+    xs: Any,
+    *,
+    length: int | None = None,
+    reverse: bool = False,
+    lengths: Any = None,
+    reset: Any = None,
+    record: bool | str | Sequence[str] | None = None,
+    checkpoint: int | str | None = None,
+    backend: str = "auto",
+) -> tuple:
+    """Carry a state through time: ``state, y = step(params, state, x)`` for each ``x`` of ``xs``.
+
+    Parameters
+    ----------
+    step : callable
+        A pure function in plain NumPy. It is traced once on shapes and dtypes; the path through it must
+        not depend on the values of arrays. Arrays and Tensors that it closes over are further parameters.
+    params : pytree of arrays
+        The same at every step. Their gradients are sums over time.
+    state : pytree of arrays
+        The initial state. The step must return a state of the same structure, shapes and dtypes.
+    xs : pytree of arrays, or None
+        The leading axis of each array is time.
+    length : int, optional
+        The number of steps; needed when ``xs`` holds no array.
+    reverse : bool
+        Go through time from the last step to the first; ``ys[t]`` still belongs to ``xs[t]``.
+    lengths : array of int, shape (B,), optional
+        The number of valid steps of each row. Arrays of ``xs`` are then (T, B, ...) and of the state (B, ...). What stands
+        behind a row's length has no effect; ``ys`` is zero there, and the final state is that of the last valid step.
+        With ``reverse`` each row starts at its own end.
+    reset : array of bool, shape (T, B), optional
+        Where true, the row's state is the initial one again before that step.
+    record : True, str or sequence of str, optional
+        Names of local variables of ``step`` (its gates, say) to return for every step; True for all.
+    checkpoint : int or "sqrt", optional
+        Keep the state every so many steps only, and compute again in between during the backward pass.
+    backend : str
+        "auto", or a name from ``tapegrad.backends.available()``.
+
+    Returns
+    -------
+    state : pytree
+        The final state.
+    ys : pytree
+        The outputs, time leading.
+    recorded : dict of str to array
+        Only with ``record``.
+
+    Raises
+    ------
+    ShapeError, DtypeError, StructureError
+        When the parts do not fit, or the state changes its shape, dtype or structure over a step.
+    TracingError
+        When the step's path depends on the value of an array.
+
+    Examples
+    --------
+    >>> scan(lambda p, s, x: (s + p * x, s), 2.0, 0.0, np.array([1.0, 2.0, 3.0]))
+    (np.float64(12.0), array([0., 2., 6.]))
+    """
+    params, state, xs = (_arrays(tree, name) for tree, name in ((params, "params"), (state, "state"), (xs, "xs")))
+    steps = _steps(xs, length)
+    masks = _Masks(xs, state, lengths, reset)
+    name = chosen_backend(backend)
+    if checkpoint is not None:
+        if record is not None:
+            raise OptionError("scan: record= and checkpoint= together are not supported; record without checkpoint=")
+        run = lambda f, p, s, x, n: _in_chunks(f, p, s, x, n, _every(checkpoint, n), reverse, name)  # noqa: E731
+    else:
+        run = lambda f, p, s, x, n: _scan(f, p, s, x, n, reverse, name, record, step)  # noqa: E731
+    if masks.needed:
+        final, ys, recorded = run(masks.wrap(step), (params, state), state, masks.inputs(steps), steps)
+        recorded = {key: masks.cleared(value) for key, value in recorded.items()}
+    else:
+        final, ys, recorded = run(step, params, state, xs, steps)
+    return (final, ys) if record is None else (final, ys, recorded)
+
+
+def _arrays(tree: Any, name: str) -> Any:
+    leaves, structure = pytree.flatten(tree)
+    made = []
+    for leaf, path in zip(leaves, pytree.paths(tree), strict=True):
+        traceable(leaf, f"{name}.{path}" if path != "value" else name)
+        made.append(leaf if isinstance(leaf, (Tensor, np.ndarray, bool, int, float)) else np.asarray(leaf))
+    return structure.unflatten(made)
+
+
+def _steps(xs: Any, length: int | None) -> int:
+    found: dict[int, str] = {}
+    for leaf, path in zip(pytree.leaves(xs), pytree.paths(xs), strict=True):
+        if not shape_of(leaf):
+            raise ShapeError(f"scan: xs ({path}) is a scalar; each array of xs needs a leading time axis")
+        found.setdefault(shape_of(leaf)[0], path)
+    if length is not None:
+        found.setdefault(int(length), "length=")
+    if len(found) > 1:
+        raise ShapeError(
+            "scan: the number of steps differs: " + ", ".join(f"{n} in {path}" for n, path in found.items())
+            + "; the leading axis of each array of xs is time"
+        )
+    if not found:
+        raise ShapeError("scan: xs holds no array; give length=, the number of steps")
+    return next(iter(found))
+
+
+# ---- tracing the step ----
+_tapes: OrderedDict[Any, Any] = OrderedDict()
+
+
+def _scan(step: Callable, params: Any, state: Any, xs: Any, steps: int, reverse: bool, backend: str, record: Any,
+          watched: Any) -> tuple:  # fmt: skip
+    p_leaves, p_tree = pytree.flatten(params)
+    s_leaves, s_tree = pytree.flatten(state)
+    x_leaves, x_tree = pytree.flatten(xs)
+    avals = [
+        [aval_of(leaf) for leaf in p_leaves],
+        [aval_of(leaf) for leaf in s_leaves],
+        [Aval(shape_of(leaf)[1:], leaf.dtype) for leaf in x_leaves],
+    ]
+    wanted = record if record is None or record is True else (record,) if isinstance(record, str) else tuple(record)
+    trees = (p_tree, s_tree, x_tree)
+    try:
+        key = capture_key(step), trees, tuple([tuple(group) for group in avals]), wanted
+    except Unkeyed:
+        key = None
+    found = _tapes.get(key) if key is not None else None
+    if found is None:
+        found = _trace_step(step, trees, avals, state, wanted, watched)
+        if key is not None and not found[0].captured:
+            _tapes[key] = found
+            if len(_tapes) > 512:
+                _tapes.popitem(last=False)
+    traced, y_tree, names = found
+    init = [
+        leaf if not aval.weak else np.asarray(leaf, dtype)
+        for leaf, aval, dtype in zip(s_leaves, avals[1], traced.state_dtypes, strict=True)
+    ]
+    results = apply(
+        scan_primitive,
+        [*p_leaves, *traced.captured, *init, *x_leaves],
+        {"step": traced, "length": steps, "reverse": bool(reverse), "backend": backend},
+    )
+    finals, outs = results[: len(s_leaves)], results[len(s_leaves) :]
+    recorded = dict(zip(names, outs[y_tree.size :], strict=True))
+    return s_tree.unflatten(finals), y_tree.unflatten(outs[: y_tree.size]), recorded
+
+
+def _trace_step(step: Callable, trees: Sequence[Any], avals: Sequence[list[Aval]], state: Any, wanted: Any,
+                watched: Any) -> tuple[Step, Any, list[str]]:  # fmt: skip
+    p_tree, s_tree, x_tree = trees
+    p, s, x = avals
+    y_tree: list[Any] = [None]
+
+    def flat(inputs: list[Tensor]) -> list[Any]:
+        parts = inputs[: len(p)], inputs[len(p) : len(p) + len(s)], inputs[len(p) + len(s) :]
+        result = step(*[tree.unflatten(part) for tree, part in zip(trees, parts, strict=True)])
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise StructureError(
+                f"scan: the step returned a {type(result).__name__}; it must return a pair (new state, output), "
+                "with None for a missing output"
+            )
+        new, found = pytree.flatten(result[0])
+        if found != s_tree:
+            raise StructureError(f"scan: the state has the structure {s_tree!r}, and the step returned {found!r}")
+        ys, y_tree[0] = pytree.flatten(result[1])
+        return [*new, *ys]
+
+    tape = trace_flat(flat, [*p, *s, *x], watched)
+    dtypes = [aval_of(value).dtype for _, value in tape.outputs[: len(s)]]
+    if any(aval.weak and aval.dtype != dtype for aval, dtype in zip(s, dtypes, strict=True)):
+        strong = [Aval(a.shape, d) if a.weak else a for a, d in zip(s, dtypes, strict=True)]
+        return _trace_step(step, trees, (p, strong, x), state, wanted, watched)
+    _settle(tape, s, pytree.paths(state))
+    names = _named_outputs(tape, wanted, step)
+    return Step.of_trace(tape, len(p), len(s), len(x), y_tree[0].size + len(names)), y_tree[0], names
+
+
+def _settle(tape: Any, state: Sequence[Aval], paths: Sequence[str]) -> None:
+    """Check that the new state is like the old one; a Python number becomes an array of the state's dtype."""
+    for i, (aval, path) in enumerate(zip(state, paths, strict=True)):
+        slot, value = tape.outputs[i]
+        new = aval_of(value)
+        if slot < 0 and new.weak and new.shape == aval.shape:
+            tape.outputs[i] = (-1, np.asarray(value, aval.dtype)[()])
+        elif new.shape != aval.shape:
+            raise ShapeError(
+                f"scan: the state ({path}) has the shape {aval.shape}, and the step returned {new.shape}; a state keeps its "
+                "shape over a step: give an initial state of the shape that the step returns"
+            )
+        elif new.dtype != aval.dtype:
+            raise DtypeError(
+                f"scan: the state ({path}) came in as {aval.dtype}, and the step returned {new.dtype}; a state keeps its "
+                f"dtype over a step. An np.{new.dtype} scalar or array in the step promotes everything that it meets (a Python "
+                f"number does not): convert it to {aval.dtype}, or give params and state in {new.dtype}"
+            )
+
+
+def _named_outputs(tape: Any, wanted: Any, step: Any) -> list[str]:
+    """Append the recorded variables to the outputs of the tape."""
+    if wanted is None:
+        return []
+    slots = {name: slot for slot, name in tape.names.items() if tape.nodes[slot] is not None or slot in tape.inputs}
+    names = list(slots) if wanted is True else list(wanted)
+    for name in names:
+        if name not in slots:
+            raise OptionError(f"scan: record={name!r} is no local variable of the step; there are {', '.join(slots) or 'none'}")
+        tape.outputs.append((slots[name], tape.aval(slots[name])))
+    return names
+
+
+# ---- lengths and resets ----
+class _Masks:
+    """The step and inputs of a scan in which rows end early or start anew."""
+
+    def __init__(self, xs: Any, state: Any, lengths: Any, reset: Any):
+        self.needed = lengths is not None or reset is not None
+        if not self.needed:
+            return
+        leaves = pytree.leaves(xs)
+        if not leaves or any(len(shape_of(leaf)) < 2 for leaf in leaves):
+            raise ShapeError("scan: lengths= and reset= need arrays of xs with the axes (time, batch, ...)")
+        self.xs, (self.time, self.rows) = xs, shape_of(leaves[0])[:2]
+        for leaf, path in zip(pytree.leaves(state), pytree.paths(state), strict=True):
+            if shape_of(leaf)[:1] != (self.rows,):
+                raise ShapeError(
+                    f"scan: with lengths= or reset= the state ({path}) needs the leading batch axis {self.rows}, and has the "
+                    f"shape {shape_of(leaf)}"
+                )
+        self.lengths = None if lengths is None else self._checked(lengths)
+        self.reset = None if reset is None else self._checked_reset(reset)
+
+    def _checked(self, lengths: Any) -> np.ndarray:
+        lengths = _fixed(lengths, "lengths")
+        if lengths.shape != (self.rows,) or lengths.dtype.kind not in "iu":
+            raise ShapeError(
+                f"scan: lengths= has the shape {lengths.shape} and dtype {lengths.dtype}; give one integer for each of the "
+                f"{self.rows} rows"
+            )
+        if lengths.size and (lengths.min() < 0 or lengths.max() > self.time):
+            raise ShapeError(
+                f"scan: lengths= has {int(lengths.min())} to {int(lengths.max())}; with {self.time} steps each must be "
+                f"from 0 to {self.time}"
+            )
+        return lengths
+
+    def _checked_reset(self, reset: Any) -> np.ndarray:
+        reset = _fixed(reset, "reset")
+        if reset.shape != (self.time, self.rows) or reset.dtype.kind != "b":
+            raise ShapeError(
+                f"scan: reset= has the shape {reset.shape} and dtype {reset.dtype}; give booleans of the shape "
+                f"{(self.time, self.rows)} (time, batch)"
+            )
+        return reset
+
+    def inputs(self, steps: int) -> Any:
+        """The inputs with padding replaced, and the masks."""
+        if self.lengths is None:
+            return self.xs, None, self.reset
+        valid = np.arange(steps)[:, None] < self.lengths
+        return pytree.map(self._harmless, self.xs), valid, self.reset
+
+    def _harmless(self, leaf: Any) -> Any:
+        """Padding repeats the row's last valid input, so that no step meets a value that the data do not have."""
+        if not self.time or not self.rows:
+            return leaf
+        row = np.where(self.lengths > 0, np.arange(self.rows), np.argmax(self.lengths))  # an empty row borrows
+        last = np.maximum(self.lengths[row] - 1, 0)  # type: ignore[index]
+        valid = np.arange(self.time)[:, None] < self.lengths
+        fill = stop_gradient(leaf)[last, row]
+        if not np.any(self.lengths):
+            fill = np.zeros_like(fill)
+        return np.where(_aligned(valid, leaf, 2), leaf, fill)
+
+    def wrap(self, step: Callable) -> Callable:
+        with_lengths, with_reset = self.lengths is not None, self.reset is not None
+
+        def masked(params: Any, state: Any, x: Any) -> tuple:
+            (params, initial), (x, valid, restart) = params, x
+            if with_reset:
+                state = pytree.map(lambda s, i: np.where(_aligned(restart, s, 1), i, s), state, initial)
+            new, y = step(params, state, x)
+            if with_lengths:
+                if pytree.structure(new) == pytree.structure(state):  # else scan itself says what is wrong
+                    new = pytree.map(lambda n, s: np.where(_aligned(valid, s, 1), n, s), new, state)
+                y = pytree.map(lambda leaf: np.where(_aligned(valid, leaf, 1), leaf, _nought(leaf)), y)
+            return new, y
+
+        return masked
+
+    def cleared(self, recorded: Any) -> Any:
+        if self.lengths is None:
+            return recorded
+        valid = np.arange(self.time)[:, None] < self.lengths
+        return np.where(_aligned(valid, recorded, 2), recorded, _nought(recorded))
+
+
+def _nought(leaf: Any) -> Any:
+    return False if leaf.dtype.kind == "b" else 0
+
+
+def _fixed(value: Any, name: str) -> np.ndarray:
+    if isinstance(value, Tensor):
+        raise TracingError(f"scan: {name}= is a traced value; give a plain array, made outside the traced function")
+    return np.asarray(value)
+
+
+def _aligned(mask: Any, leaf: Any, axes: int) -> Any:
+    rank = len(shape_of(leaf))
+    if rank < axes or shape_of(leaf)[:axes] != shape_of(mask)[:axes]:
+        raise ShapeError(
+            f"scan: with lengths= or reset= an array of shape {shape_of(leaf)} meets a mask of shape {shape_of(mask)}; states "
+            "and outputs need the batch as their leading axis"
+        )
+    return np.reshape(mask, shape_of(mask) + (1,) * (rank - axes))
+
+
+# ---- states kept every few steps ----
+def _every(checkpoint: int | str, steps: int) -> int:
+    if checkpoint == "sqrt":
+        return max(1, int(np.sqrt(steps)))
+    if isinstance(checkpoint, int) and not isinstance(checkpoint, bool) and checkpoint >= 1:
+        return checkpoint
+    raise OptionError(f"scan: checkpoint={checkpoint!r}; give 'sqrt' or the number of steps between kept states")
+
+
+def _in_chunks(step: Callable, params: Any, state: Any, xs: Any, steps: int, every: int, reverse: bool,
+               backend: str) -> tuple:  # fmt: skip
+    whole = steps // every
+    cut = whole * every
+
+    def chunk(p: Any, s: Any, x: Any) -> tuple:
+        return _scan(step, p, s, x, every, reverse, backend, None, step)[:2]
+
+    def main(s: Any) -> tuple:
+        parts = pytree.map(lambda a: np.reshape(a[:cut], (whole, every, *a.shape[1:])), xs)
+        s, ys, _ = _scan(checkpointed(chunk), params, s, parts, whole, reverse, backend, None, step)
+        return s, pytree.map(lambda a: np.reshape(a, (cut, *a.shape[2:])), ys)
+
+    def tail(s: Any) -> tuple:
+        return _scan(step, params, s, pytree.map(lambda a: a[cut:], xs), steps - cut, reverse, backend, None, step)[:2]
+
+    first, second = (tail, main) if reverse else (main, tail)
+    state, one = first(state)
+    state, two = second(state)
+    early, late = (two, one) if reverse else (one, two)
+    return state, pytree.map(lambda a, b: np.concatenate([a, b]), early, late), {}
