@@ -1,5 +1,6 @@
 """The simple recurrent network."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from .base import Cell
 from .registry import register
 from .specs import Parameter, State
 
-ACTIVATIONS = {"tanh": np.tanh, "sigmoid": sigmoid, "relu": relu}
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": np.tanh, "sigmoid": sigmoid, "relu": relu}
 
 
 @register(variants={name: {"activation": name} for name in ACTIVATIONS})

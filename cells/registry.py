@@ -68,8 +68,7 @@ def register(
     --------
     ``@register(variants={"before": {}, "after": {"reset_after": True}})`` above ``class GRU(Cell)``.
     """
-    if kind not in ("cell", "readout"):
-        raise OptionError(f"register: kind={kind!r}, expected 'cell' or 'readout'")
+    _check_kind("register", kind)
 
     def enter(cls: C) -> C:
         name = cls.__name__
@@ -106,6 +105,7 @@ def cells(kind: str = "cell") -> tuple[type[Cell], ...]:
     >>> "LSTM" in [cell.__name__ for cell in cells()]
     True
     """
+    _check_kind("cells", kind)
     return tuple(cls for _, (held, cls, _) in sorted(_REGISTRY.items()) if held == kind)
 
 
@@ -115,7 +115,13 @@ def variants(kind: str = "cell") -> tuple[Variant, ...]:
     >>> for variant in variants():
     ...     cell = variant.build(np.random.default_rng(0))
     """
+    _check_kind("variants", kind)
     return tuple(variant for _, (held, _, made) in sorted(_REGISTRY.items()) if held == kind for variant in made)
+
+
+def _check_kind(name: str, kind: str) -> None:
+    if kind not in ("cell", "readout"):
+        raise OptionError(f"{name}: kind={kind!r}, expected 'cell' or 'readout'")
 
 
 def find(name: str) -> type[Cell]:
