@@ -11,6 +11,8 @@ import numpy as np
 
 from .tape import Node, Tape, aval_of
 
+HIDDEN = ("linear", "saved", "rule")  # what a recorded operation holds for its own backward pass
+
 
 def _letters(taken: set[str]) -> Iterator[str]:
     """a, b, ..., z, aa, ab, ... without the names that are taken."""
@@ -69,12 +71,11 @@ def _format_node(slot: int, node: Node, names: dict[int, str], indent: str) -> l
     answers = node.ans if node.primitive.multiple else [node.ans]
     made = ", ".join(f"{names.get(slot + i, '_')}: {aval_of(value)!r}" for i, value in enumerate(answers))
     given = ", ".join(names[s] if s >= 0 else _literal(v) for s, v in zip(node.slots, node.args, strict=True))
-    plain = {k: v for k, v in node.options.items() if not isinstance(v, Tape)}
+    inner = {k: getattr(v, "tape", v) for k, v in node.options.items() if isinstance(getattr(v, "tape", v), Tape)}
+    plain = {k: v for k, v in node.options.items() if k not in inner and k not in HIDDEN}
     settings = " ".join(f"{key}={value!r}" for key, value in plain.items())
     lines = [f"{indent}{made} = {node.primitive.name}({given}){' ' + settings if settings else ''}"]
-    for key, value in node.options.items():
-        if isinstance(value, Tape):
-            lines.append(format_tape(value, key, indent + "    "))
+    lines.extend(format_tape(part, key, indent + "    ") for key, part in inner.items())
     return lines
 
 

@@ -223,8 +223,20 @@ def _trace_step(step: Callable, trees: Sequence[Any], avals: Sequence[list[Aval]
         strong = [Aval(a.shape, d) if a.weak else a for a, d in zip(s, dtypes, strict=True)]
         return _trace_step(step, trees, (p, strong, x), state, wanted, watched)
     _settle(tape, s, pytree.paths(state))
+    _name_inputs(tape, trees)
     names = _named_outputs(tape, wanted, step)
     return Step.of_trace(tape, len(p), len(s), len(x), y_tree[0].size + len(names)), y_tree[0], names
+
+
+def _name_inputs(tape: Any, trees: Sequence[Any]) -> None:
+    """Call params by their keys and states and inputs by their places, where the step's variables did not name them."""
+    taken = set(tape.names.values())
+    slots = iter(tape.inputs)
+    for base, tree in zip(("params", "state", "x"), trees, strict=True):
+        for path, slot in zip(pytree.paths(tree.unflatten(range(tree.size))), slots, strict=False):
+            plain = base if path == "value" else path if base == "params" else f"{base}{'' if path[0] == '[' else '.'}{path}"
+            if slot not in tape.names and plain not in taken:
+                tape.names[slot] = plain
 
 
 def _settle(tape: Any, state: Sequence[Aval], paths: Sequence[str]) -> None:
@@ -251,8 +263,8 @@ def _named_outputs(tape: Any, wanted: Any, step: Any) -> list[str]:
     """Append the recorded variables to the outputs of the tape."""
     if wanted is None:
         return []
-    slots = {name: slot for slot, name in tape.names.items() if tape.nodes[slot] is not None or slot in tape.inputs}
-    names = list(slots) if wanted is True else list(wanted)
+    slots = {name: slot for slot, name in tape.names.items()}
+    names = [name for name, slot in slots.items() if slot not in tape.input_avals] if wanted is True else list(wanted)
     for name in names:
         if name not in slots:
             raise OptionError(f"scan: record={name!r} is no local variable of the step; there are {', '.join(slots) or 'none'}")
@@ -327,13 +339,13 @@ class _Masks:
         with_lengths, with_reset = self.lengths is not None, self.reset is not None
 
         def masked(params: Any, state: Any, x: Any) -> tuple:
-            (params, initial), (x, valid, restart) = params, x
+            (params, initial), (x, valid, restart), before = params, x, state
             if with_reset:
                 state = pytree.map(lambda s, i: np.where(_aligned(restart, s, 1), i, s), state, initial)
             new, y = step(params, state, x)
             if with_lengths:
                 if pytree.structure(new) == pytree.structure(state):  # else scan itself says what is wrong
-                    new = pytree.map(lambda n, s: np.where(_aligned(valid, s, 1), n, s), new, state)
+                    new = pytree.map(lambda n, s: np.where(_aligned(valid, s, 1), n, s), new, before)
                 y = pytree.map(lambda leaf: np.where(_aligned(valid, leaf, 1), leaf, _nought(leaf)), y)
             return new, y
 

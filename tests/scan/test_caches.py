@@ -1,0 +1,225 @@
+"""When a step is traced anew and when not, and the choice of a backend."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import backends
+from tapegrad.cells import LSTM
+from tapegrad.errors import BackendError, ShapeError, StructureError, TracingError, UnsupportedPrimitive
+
+SCALE = 2.0
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """A list that grows by one entry each time that a step is traced."""
+    module = import_module("tapegrad.scan")
+    real, seen = module._trace_step, []
+    monkeypatch.setattr(module, "_trace_step", lambda *args: seen.append(1) or real(*args))
+    monkeypatch.setattr(module, "_tapes", type(module._tapes)())
+    return seen
+
+
+def test_a_step_is_traced_once_for_all_lengths(traced):
+    step = lambda w, s, x: (np.tanh(s * w) + x, s)  # noqa: E731
+    for T in range(1, 50):
+        tg.scan(step, 0.5, np.zeros(2), np.ones((T, 2)))
+    assert len(traced) == 1
+    tg.scan(step, 0.5, np.zeros(3), np.ones((4, 3)))
+    assert len(traced) == 2, "another shape is another tape"
+
+
+def test_fresh_lambdas_and_cells_with_equal_captures_share_a_tape(traced):
+    def make(k):
+        return lambda w, s, x: (np.tanh(k * s), s)
+
+    for _ in range(20):
+        tg.scan(make(0.5), None, np.zeros(2), np.ones((2, 2)))
+    assert len(traced) == 1
+    tg.scan(make(0.25), None, np.zeros(2), np.ones((2, 2)))
+    assert len(traced) == 2, "another captured number is another tape"
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        cell = LSTM(2, 3)
+        cell(cell.init(rng), np.ones((4, 5, 2), np.float32))
+    assert len(traced) == 3
+
+
+def test_the_cache_is_bounded(traced):
+    for k in range(600):
+        tg.scan(lambda w, s, x, k=k: (k * s, s), None, np.zeros(2), np.ones((1, 2)))
+    assert len(import_module("tapegrad.scan")._tapes) <= 512
+
+
+@pytest.mark.parametrize("make", [lambda k: lambda w, s, x: (k * s + x, s)], ids=["float"])
+def test_a_captured_number_is_never_stale(make):
+    for k in (1.0, 2.0, 3.0, True, 1, np.float64(2.0)):
+        final, _ = tg.scan(make(k), None, np.ones(2), np.zeros((1, 2)))
+        np.testing.assert_allclose(final, float(k))
+
+
+def test_a_module_variable_is_never_stale(monkeypatch):
+    step = lambda w, s, x: (SCALE * s, s)  # noqa: E731
+    assert tg.scan(step, None, 1.0, np.zeros(1))[0] == 2.0
+    monkeypatch.setitem(globals(), "SCALE", 5.0)
+    assert tg.scan(step, None, 1.0, np.zeros(1))[0] == 5.0
+
+
+def test_captured_arrays_are_never_stale():
+    """Not even where NumPy computes with two of them before a Tensor is met, or Python branches on one."""
+    for value in (1.0, 2.0, -3.0):
+        W, mask = np.full(2, value), np.ones(2)
+
+        def step(_, s, x, W=W, mask=mask):
+            factor = W * mask
+            return (s * factor if W[0] > 0 else s - factor), s
+
+        assert tg.scan(step, None, np.ones(2), np.zeros((1, 2)))[0][0] == (value if value > 0 else 4.0)
+        closed = lambda _, s, x: (s * (W * mask), s)  # noqa: B023, E731
+        assert tg.scan(closed, None, np.ones(2), np.zeros((1, 2)))[0][0] == value
+
+
+def test_an_array_changed_in_place_between_calls_is_seen():
+    W = np.ones(2)
+    step = lambda _, s, x: (s * W, s)  # noqa: E731
+    tg.scan(step, None, np.ones(2), np.zeros((1, 2)))
+    W *= 3
+    assert tg.scan(step, None, np.ones(2), np.zeros((1, 2)))[0][0] == 3
+
+
+def test_a_changed_object_is_never_stale():
+    class Gain:
+        value = 1.0
+
+    gain = Gain()
+    step = lambda _, s, x: (s * gain.value, s)  # noqa: E731
+    assert tg.scan(step, None, 1.0, np.zeros(1))[0] == 1.0
+    gain.value = 4.0
+    assert tg.scan(step, None, 1.0, np.zeros(1))[0] == 4.0
+
+
+def test_a_weak_initial_state_takes_the_dtype_of_the_step():
+    final, ys = tg.scan(lambda w, s, x: (s * w + x, s), np.float32(2), 0.0, np.ones(3, np.float32))
+    assert final.dtype == ys.dtype == np.float32
+
+
+def test_without_inputs_and_without_outputs():
+    final, ys = tg.scan(lambda w, s, x: (s * w, None), 2.0, 1.0, None, length=5)
+    assert final == 32
+    assert ys is None
+    state, ys = tg.scan(lambda w, s, x: (None, w * x), 2.0, None, np.arange(3.0))
+    assert state is None
+    np.testing.assert_array_equal(ys, [0, 2, 4])
+    assert tg.grad(lambda w: tg.scan(lambda w, s, x: (s * w, None), w, 1.0, None, length=5)[0])(2.0) == 80
+
+
+def test_read_only_and_strided_inputs_and_results_are_the_callers_own():
+    xs = np.arange(12.0).reshape(6, 2)[::-2]
+    xs.flags.writeable = False
+    start = np.zeros(2)
+    final, ys = tg.scan(lambda p, s, x: (x, s), None, start, xs)
+    final += 1
+    ys += 1
+    np.testing.assert_array_equal(xs[-1], [2, 3])
+    np.testing.assert_array_equal(start, 0)
+
+
+# ---- mistakes ----
+def test_a_step_that_returns_something_else():
+    with pytest.raises(StructureError, match="pair"):
+        tg.scan(lambda p, s, x: s, None, np.zeros(2), np.zeros((3, 2)))
+    with pytest.raises(StructureError, match="state has the structure"):
+        tg.scan(lambda p, s, x: ((s, s), None), None, np.zeros(2), np.zeros((3, 2)))
+
+
+def test_without_steps_to_count():
+    with pytest.raises(ShapeError, match="give length="):
+        tg.scan(lambda p, s, x: (s, s), None, 1.0, None)
+    with pytest.raises(ShapeError, match="time axis"):
+        tg.scan(lambda p, s, x: (s, s), None, 1.0, 3.0)
+    with pytest.raises(ShapeError, match="3 in a, 4 in b"):
+        tg.scan(lambda p, s, x: (s, s), None, 1.0, {"a": np.ones(3), "b": np.ones(4)})
+
+
+def test_a_path_that_depends_on_values():
+    with pytest.raises(TracingError, match="np.where"):
+        tg.scan(lambda p, s, x: (s if s > 0 else x, s), None, 1.0, np.ones(3))
+
+
+def test_an_escaped_tensor_of_a_step():
+    kept = []
+
+    def step(p, s, x):
+        kept.append(s)
+        return s + x, s
+
+    tg.scan(step, None, 1.0, np.ones(3))
+    with pytest.raises(TracingError, match="return it instead"):
+        kept[0] + 1
+
+
+# ---- backends ----
+def test_backends_are_chosen_by_argument_block_and_environment(monkeypatch):
+    used = []
+
+    class Spy:
+        name = "spy"
+
+        def missing(self, step):
+            return None
+
+        def run(self, *args):
+            used.append(1)
+            return backends.select("reference", args[0]).run(*args)
+
+    monkeypatch.setattr(backends.base, "_LOADERS", dict(backends.base._LOADERS))
+    monkeypatch.setattr(backends.base, "_LOADED", {})
+    backends.register("spy", Spy)
+    run = lambda **options: tg.scan(lambda p, s, x: (s + x, s), None, 0.0, np.ones(3), **options)  # noqa: E731
+    run(backend="reference")
+    assert not used
+    run(backend="spy")
+    assert len(used) == 1
+    with tg.backend("reference"):
+        run()
+        assert len(used) == 1
+        run(backend="spy")
+        assert len(used) == 2
+    monkeypatch.setenv("TAPEGRAD_BACKEND", "reference")
+    run()
+    assert len(used) == 2
+    monkeypatch.delenv("TAPEGRAD_BACKEND")
+    run()
+    assert len(used) == 3, "auto prefers the backend that was registered last"
+
+
+def test_auto_falls_back_with_one_warning_and_a_name_never_does(monkeypatch):
+    class Poor:
+        name = "poor"
+
+        def missing(self, step):
+            return "tanh"
+
+        def run(self, *args):
+            raise AssertionError("cannot")
+
+    monkeypatch.setattr(backends.base, "_LOADERS", dict(backends.base._LOADERS))
+    monkeypatch.setattr(backends.base, "_LOADED", {})
+    monkeypatch.setattr(backends.base, "_WARNED", set())
+    backends.register("poor", Poor)
+    run = lambda **options: tg.scan(lambda p, s, x: (np.tanh(s), s), None, 0.0, np.ones(3), **options)  # noqa: E731
+    with pytest.warns(UserWarning, match="'poor' cannot run the primitive 'tanh'"):
+        run()
+    run()  # a second warning would be an error
+    with pytest.raises(UnsupportedPrimitive, match=r"'poor' cannot run the primitive 'tanh'.*'reference'"):
+        run(backend="poor")
+
+
+def test_an_unknown_backend_names_those_there_are():
+    with pytest.raises(BackendError, match="'nimba' is not available; there are 'auto', 'reference'"):
+        tg.scan(lambda p, s, x: (s, s), None, 1.0, np.ones(3), backend="nimba")
+    with tg.backend("nimba"), pytest.raises(BackendError, match="not available"):
+        tg.scan(lambda p, s, x: (s, s), None, 1.0, np.ones(3))
