@@ -95,13 +95,20 @@ class Linearised:
         outputs = step.tape.outputs
         reached = dependents(step.tape, [s for s, a in zip(step.tape.inputs, active, strict=True) if a])
         self.live = [slot in reached and is_inexact(aval_of(value)) for slot, value in outputs]
+        self._patterns: dict[tuple[bool, ...], tuple[bool, ...]] = {}
         joint = _Joint(step, active, self.pattern(self.live))
         self.residuals = joint.choose_residuals()
         self.forward = joint.forward(self.residuals)
 
     def pattern(self, given: Sequence[bool]) -> tuple[bool, ...]:
         """Which outputs have a cotangent in the loop, given those that have one outside: a fixpoint over the steps."""
-        step, seeded = self.step, [g and live for g, live in zip(given, self.live, strict=True)]
+        given = tuple(given)
+        if given not in self._patterns:
+            self._patterns[given] = self._spread([g and live for g, live in zip(given, self.live, strict=True)])
+        return self._patterns[given]
+
+    def _spread(self, seeded: list[bool]) -> tuple[bool, ...]:
+        step = self.step
         while True:
             seeds = [slot for (slot, _), flag in zip(step.tape.outputs, seeded, strict=True) if flag and slot >= 0]
             reached = influences(step.tape, seeds)

@@ -173,7 +173,10 @@ def active_inputs(step: Step, given: Sequence[bool], everything: bool = False) -
 
     With ``everything`` integer values are followed too (a batch), otherwise only what has a derivative.
     """
-    active = list(given)
+    return derived(step.tape, ("active", tuple(given), everything), lambda: _spread(step, list(given), everything))
+
+
+def _spread(step: Step, active: list[bool], everything: bool) -> tuple[bool, ...]:
     while True:
         seeds = {slot for slot, flag in zip(step.tape.inputs, active, strict=True) if flag}
         reached = dependents(step.tape, seeds, everything)

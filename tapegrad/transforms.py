@@ -120,7 +120,9 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
             result = f(*full, **kwargs)
             if has_aux:
                 if not isinstance(result, tuple) or len(result) != 2:
-                    raise StructureError(f"grad: has_aux=True, and the function returned {_describe(result)}, not a pair")
+                    raise StructureError(
+                        f"grad: has_aux=True, and the function returned a {type(result).__name__}; return (scalar, aux)"
+                    )
                 result, aux = result
         value, slot = _value(tape, result), _slot(tape, result)
         _check_scalar(result)
@@ -131,23 +133,20 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     return wrapped
 
 
-def _describe(result: Any) -> str:
-    return f"{type(result).__name__} of shape {shape_of(result)}" if hasattr(result, "shape") else type(result).__name__
-
-
 def _check_scalar(result: Any) -> None:
-    if not isinstance(result, (Tensor, np.ndarray, np.generic, float)):
-        raise ShapeError(
-            f"grad: the function returned {_describe(result)}, and must return one real number; use has_aux=True to return "
-            "more beside it"
+    if not isinstance(result, (Tensor, np.ndarray, np.generic, bool, int, float, complex)):
+        raise StructureError(
+            f"grad: the function returned a {type(result).__name__}, and must return one real number; use has_aux=True to "
+            "return more beside it"
         )
     if shape_of(result) != ():
         raise ShapeError(
             f"grad: the function returned an array of shape {shape_of(result)}, and must return one real number; sum it, or "
             "use tapegrad.jacobian, tapegrad.vjp or tapegrad.elementwise_grad"
         )
-    if not is_inexact(result) or result.dtype.kind == "c" if hasattr(result, "dtype") else False:
-        raise DtypeError(f"grad: the function returned a value of dtype {result.dtype}, and must return a real float")
+    kind = result.dtype if hasattr(result, "dtype") else np.dtype(type(result))
+    if kind.kind != "f":
+        raise DtypeError(f"grad: the function returned a number of dtype {kind}, and must return a real float")
 
 
 def grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:

@@ -69,9 +69,11 @@ class Elementwise(Primitive):
             if tangent is not None and rule is not None:
                 part = rule(tangent, ans, *args)
                 total = part if total is None else total + part
-        if total is not None and shape_of(total) != shape_of(ans):
-            total = np.broadcast_to(total, shape_of(ans))
-        return total
+        if total is None:
+            return None
+        if total.dtype != ans.dtype:
+            total = total.astype(ans.dtype)
+        return total if total.shape == ans.shape else np.broadcast_to(total, ans.shape)
 
     def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:
         rank = max(len(shape_of(arg)) - flag for arg, flag in zip(args, flags, strict=True))
