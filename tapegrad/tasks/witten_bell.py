@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..errors import OptionError, ShapeError
@@ -93,7 +95,7 @@ class WittenBell:
             probability = level.interpolate(np.full(self.vocabulary_size, numbers[-1]), symbols, probability)
         return probability
 
-    def _contexts(self, stream: np.ndarray):
+    def _contexts(self, stream: np.ndarray) -> Iterator[np.ndarray]:
         """For each context length, the number of the context before each position; -1 where it was never seen."""
         context = np.zeros(len(stream), np.int64)
         for length, level in enumerate(self._levels):
