@@ -76,7 +76,7 @@ class Parser(argparse.ArgumentParser):
     """Takes no abbreviated options, and says in one line what is wrong."""
 
     def __init__(self, *args: Any, **options: Any):
-        super().__init__(*args, **options, allow_abbrev=False)
+        super().__init__(*args, **{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")

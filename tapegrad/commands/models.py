@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ class Settings:
 
 #: What a run may change when it is resumed; everything else is what the run is.
 CHANGEABLE = ("learning_rate", "clip")
+SIZES = ("layers", "hidden", "embedding", "sequence", "batch")
 
 
 def build(settings: Settings, vocabulary_size: int) -> CharModel:
@@ -127,10 +128,7 @@ def load_model(path: str | os.PathLike[str], cell: str | None = None) -> SavedMo
     if config.get("kind") != KIND:
         raise FileError(f"{checkpoint.path!r} is no {KIND} but a checkpoint of another kind: {config.get('kind')!r}")
     try:
-        settings = _settings(config["settings"])
-        vocabulary = Vocabulary(str(config["vocabulary"]))
-        if len(set(vocabulary.characters)) < 2 or not isinstance(config["step"], int):
-            raise ValueError("no vocabulary or step")
+        settings, vocabulary = _settings(config["settings"]), Vocabulary(config["vocabulary"])
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{checkpoint.path!r} is damaged: its configuration lacks or misstates {error}") from error
     if cell is not None and cell.lower() != settings.cell.lower():
@@ -144,10 +142,9 @@ def load_model(path: str | os.PathLike[str], cell: str | None = None) -> SavedMo
 
 
 def _settings(stored: Mapping[str, Any]) -> Settings:
-    kinds = {field.name: type(field.default) for field in dataclasses.fields(Settings)}
-    values = {name: stored[name] for name in kinds}
-    for name, value in values.items():
-        if type(value) is not kinds[name] or (kinds[name] is int and name != "seed" and value < 1):
+    values = {field.name: stored[field.name] for field in dataclasses.fields(Settings)}
+    for name, default in dataclasses.asdict(Settings()).items():
+        if type(values[name]) is not type(default) or (name in SIZES and values[name] < 1):
             raise ValueError(name)
     return Settings(**values)
 
@@ -177,7 +174,7 @@ def _imported(name: str) -> type[Cell]:
     return found
 
 
-def _make(kind: type[Cell], name: str, width: int, hidden: int) -> Cell:
+def _make(kind: Callable[..., Cell], name: str, width: int, hidden: int) -> Cell:
     try:
         return kind(input_size=width, hidden_size=hidden)
     except TapegradError:

@@ -86,7 +86,8 @@ class Session:
         else:
             self._continue(saved)
         self.tokens = Streams(self.text.training, settings.batch, settings.sequence, self.start)
-        self.first_step, self.kept_step = self.state.step, None
+        self.first_step = self.state.step
+        self.kept_step: int | None = None
         self.evaluation_seconds, self.seconds, self.held_out = 0.0, 0.0, float("nan")
         order_one = WittenBell(self.text.training, len(self.text.vocabulary), order=1)
         self._try()

@@ -100,6 +100,11 @@ class Vocabulary:
     characters : str
         The known characters, in the order of their numbers 1, 2, ...
 
+    Raises
+    ------
+    OptionError
+        There is no character, one stands twice, or one is half of a surrogate pair.
+
     Notes
     -----
     A held-out text may hold characters that the training text lacks, and their probability has to come from
@@ -112,6 +117,18 @@ class Vocabulary:
     characters: str
 
     UNKNOWN = 0
+
+    def __post_init__(self) -> None:
+        text = self.characters
+        if (
+            not isinstance(text, str)
+            or not text
+            or len(set(text)) < len(text)
+            or any("\ud800" <= c <= "\udfff" for c in text)
+        ):
+            raise OptionError(
+                f"Vocabulary: characters={ascii(text)}; expected a text in which no character stands twice"
+            )
 
     @classmethod
     def from_text(cls, text: str) -> Vocabulary:

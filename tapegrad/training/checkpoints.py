@@ -1,13 +1,14 @@
 """Checkpoints on disk: named pytrees of arrays with a configuration, in one safetensors file.
 
-Nothing in a checkpoint is code: arrays, and a configuration in JSON in the file's metadata. A file is written
-beside its place and moved there whole, so that a reader, or a machine that stops at a bad moment, finds the old
-checkpoint or the new one and never a part.
+Nothing in a checkpoint is code: arrays, and a configuration in JSON and a checksum in the file's metadata. A file is
+written beside its place and moved there whole, so that a reader, or a machine that stops at a bad moment, finds the
+old checkpoint or the new one and never a part.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
@@ -110,7 +111,8 @@ def save_checkpoint(path: PathLike, trees: Mapping[str, Any], config: Mapping[st
             if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
                 raise DtypeError(f"save_checkpoint: {full} has dtype {array.dtype}; expected bool, integer or floating")
             arrays[full] = array
-    metadata = {"format": FORMAT, "config": json.dumps(dict(config), sort_keys=True)}
+    stored = json.dumps(dict(config), sort_keys=True)
+    metadata = {"format": FORMAT, "config": stored, "sha256": _digest(arrays, stored)}
     _write_atomically(Path(os.path.realpath(path)), save(arrays, metadata))
 
 
@@ -138,6 +140,8 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
             metadata = file.metadata() or {}
             _check_format(name, metadata)
             arrays = {key: file.get_tensor(key) for key in file.keys()}
+        if _digest(arrays, metadata["config"]) != metadata["sha256"]:
+            raise ValueError("its contents do not have the checksum that was stored with them")
         config = json.loads(metadata["config"])
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, FileError):
@@ -226,6 +230,15 @@ def _check_target(name: str, target: Path) -> None:
     descriptor, temporary = _make_temporary(target)
     os.close(descriptor)
     os.unlink(temporary)
+
+
+def _digest(arrays: Mapping[str, np.ndarray], config: str) -> str:
+    """SHA-256 over everything that a checkpoint says."""
+    digest = hashlib.sha256(config.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _make_temporary(target: Path) -> tuple[int, str]:

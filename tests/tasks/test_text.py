@@ -97,6 +97,12 @@ def test_undecodable_command_line_characters_are_unseen():
     assert Vocabulary("ab").encode("a\udcff").tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("characters", ["", "aba", "a\ud800", ["a", "b"]])
+def test_impossible_vocabularies(characters):
+    with pytest.raises(OptionError, match="no character stands twice"):
+        Vocabulary(characters)
+
+
 def test_a_vocabulary_needs_two_characters():
     with pytest.raises(FileError, match="only 1 character occurs more than once"):
         Vocabulary.from_text("aabcd")
