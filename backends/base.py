@@ -84,7 +84,8 @@ def select(name: str, step: Step) -> Backend:
         chosen = _load(name)
         if (primitive := chosen.missing(step)) is not None:
             raise UnsupportedPrimitive(
-                f"backend {name!r} cannot run the primitive {primitive!r} in this step; use backend='auto' or 'reference'"
+                f"backend {name!r} cannot run the primitive {primitive!r} in this step; use backend='auto' or "
+                "'reference'"
             )
         return chosen
     for candidate in reversed(_LOADERS):
@@ -94,6 +95,7 @@ def select(name: str, step: Step) -> Backend:
         if (candidate, primitive) not in _WARNED:
             _WARNED.add((candidate, primitive))
             warnings.warn(
-                f"backend {candidate!r} cannot run the primitive {primitive!r}; another one runs this scan", stacklevel=2
+                f"backend {candidate!r} cannot run the primitive {primitive!r}; another one runs this scan",
+                stacklevel=2,
             )
     raise BackendError("no backend can run this step; the reference backend was replaced by one that cannot")

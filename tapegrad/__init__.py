@@ -1,6 +1,7 @@
 """tapegrad: write a recurrent cell once, as its equations in plain NumPy, and differentiate it.
 
-The names below are the public ones. ``tapegrad.cells``, ``tapegrad.backends``, ``tapegrad.training``, ``tapegrad.tasks``
+The names below are the public ones. ``tapegrad.cells``, ``tapegrad.backends``, ``tapegrad.training``,
+``tapegrad.tasks``
 and ``tapegrad.testing`` are imported on first use.
 """
 
@@ -8,7 +9,7 @@ from importlib import import_module as _import_module
 from typing import Any as _Any
 
 from . import errors as errors
-from . import numpy_protocols as _numpy_protocols
+from . import numpy_protocols as _numpy_protocols  # noqa: F401 - gives Tensor its operators
 from .batching import vmap as vmap
 from .functions import binary_cross_entropy as binary_cross_entropy
 from .functions import log_softmax as log_softmax
@@ -19,10 +20,14 @@ from .functions import sigmoid as sigmoid
 from .functions import softmax as softmax
 from .functions import softmax_cross_entropy as softmax_cross_entropy
 from .functions import softplus as softplus
-from .numpy_functions import array as array
-from .numpy_functions import full as full
-from .numpy_functions import index_add as index_add
-from .numpy_functions import index_update as index_update
+from .jacobians import elementwise_grad as elementwise_grad
+from .jacobians import hessian as hessian
+from .jacobians import hvp as hvp
+from .jacobians import jacobian as jacobian
+from .numpy_functions.creation import array as array
+from .numpy_functions.creation import full as full
+from .numpy_functions.creation import index_add as index_add
+from .numpy_functions.creation import index_update as index_update
 from .pytree import leaves as tree_leaves
 from .pytree import map as tree_map
 from .rules import checkpoint as checkpoint
@@ -32,13 +37,9 @@ from .rules import stop_gradient as stop_gradient
 from .scan import backend as backend
 from .scan import scan as scan
 from .tape import Tape as Tape
-from .tape import Tensor as Tensor
+from .tensor import Tensor as Tensor
 from .tracing import trace as trace
-from .transforms import elementwise_grad as elementwise_grad
 from .transforms import grad as grad
-from .transforms import hessian as hessian
-from .transforms import hvp as hvp
-from .transforms import jacobian as jacobian
 from .transforms import jvp as jvp
 from .transforms import value_and_grad as value_and_grad
 from .transforms import vjp as vjp

@@ -11,7 +11,7 @@ import numpy as np
 from . import pytree
 from .errors import ShapeError, StructureError
 from .primitives.registry import front, shape_of
-from .tape import Tensor, Trace, apply, opened
+from .tensor import Tensor, Trace, apply, opened
 
 
 class Batched(Tensor):

@@ -1,6 +1,7 @@
 """Timing this project against others: the same work, in one process, in turn, by medians.
 
-A :class:`Case` holds one piece of work done by several contenders. Their results are compared before anything is timed, since a
+A :class:`Case` holds one piece of work done by several contenders. Their results are compared before anything
+is timed, since a
 fast wrong answer is no answer.
 """
 
@@ -115,9 +116,7 @@ def environment(packages: Sequence[str]) -> dict[str, Any]:
 
 def as_json(timings: Sequence[Timing], packages: Sequence[str]) -> str:
     """The figures for a machine to read."""
-    rows = [
-        {"case": t.case.name, "work": t.case.work, "seconds": t.seconds, "ratio": t.ratio()} for t in timings
-    ]
+    rows = [{"case": t.case.name, "work": t.case.work, "seconds": t.seconds, "ratio": t.ratio()} for t in timings]
     return json.dumps({"environment": environment(packages), "results": rows}, indent=1)
 
 

@@ -73,9 +73,7 @@ def _globals_key(function: FunctionType, depth: int) -> tuple:
     if (function.__module__ or "").startswith("tapegrad."):
         return ()
     held = function.__globals__
-    return tuple(
-        [(name, capture_key(held[name], depth)) for name in _names(function.__code__) if name in held]
-    )
+    return tuple([(name, capture_key(held[name], depth)) for name in _names(function.__code__) if name in held])
 
 
 def _names(code: Any) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .tape import Tensor, Trace, apply
+from .tensor import Tensor, Trace, apply
 
 
 class Dual(Tensor):

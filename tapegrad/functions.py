@@ -12,7 +12,7 @@ import numpy as np
 
 from .errors import DtypeError, OptionError, ShapeError
 from .primitives.elementwise import logistic, stop_gradient
-from .tape import Tensor
+from .tensor import Tensor
 
 Axis = int | tuple[int, ...] | None
 

@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from . import numpy_functions as fn
 from .errors import TracingError, UnsupportedPrimitive
+from .numpy_functions import products, reductions, selection, shapes
+from .numpy_functions.common import asarray
+from .numpy_functions.creation import full
 from .primitives import elementwise as ew
 from .primitives.contract import matmul
 from .primitives.indexing import concrete, index
 from .primitives.registry import Primitive
-from .tape import Tensor, apply
+from .tensor import Tensor, apply
 
 LN2, LN10 = float(np.log(2.0)), float(np.log(10.0))
 
@@ -27,9 +29,9 @@ UFUNCS: dict[Any, Any] = {
     for row in vars(ew).values()
     if isinstance(row, ew.Elementwise) and isinstance(row.function, np.ufunc)
 } | {
-    np.matmul: lambda x, y: matmul(fn.asarray(x), fn.asarray(y)),
+    np.matmul: lambda x, y: matmul(asarray(x), asarray(y)),
     np.true_divide: ew.divide,
-    np.float_power: lambda x, y: ew.power(fn.astype(x, np.float64), y),
+    np.float_power: lambda x, y: ew.power(shapes.astype(x, np.float64), y),
     np.square: lambda x: x * x,
     np.reciprocal: lambda x: 1.0 / x,
     np.positive: lambda x: x,
@@ -53,25 +55,23 @@ UFUNCS: dict[Any, Any] = {
     np.invert: lambda x: _booleans("~", ew.logical_not, x),
 }
 
-REDUCE = {np.add: fn.sum, np.multiply: fn.prod, np.maximum: fn.max, np.minimum: fn.min}
+REDUCE = {np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min}
 
 FUNCTIONS: dict[Any, Callable] = {
-    getattr(np, name): getattr(fn, name)
-    for name in """sum max min mean var std prod cumsum argmax argmin reshape ravel transpose swapaxes moveaxis
-    expand_dims squeeze broadcast_to concatenate stack hstack vstack atleast_1d atleast_2d array_split split flip
-    roll tile repeat pad where clip take take_along_axis tril triu diagonal trace astype dot inner outer tensordot
-    einsum""".split()
-    if hasattr(np, name)
+    getattr(np, name): function
+    for home in (reductions, shapes, selection, products)
+    for name, function in vars(home).items()
+    if getattr(function, "__module__", None) == home.__name__ and not name.startswith("_") and hasattr(np, name)
 } | {
-    np.any: fn.any_,
-    np.all: fn.all_,
-    np.linalg.norm: fn.norm,
+    np.any: reductions.any_,
+    np.all: reductions.all_,
+    np.linalg.norm: products.norm,
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
     np.zeros_like: lambda a, dtype=None: np.zeros(a.shape, dtype or a.dtype),
     np.ones_like: lambda a, dtype=None: np.ones(a.shape, dtype or a.dtype),
-    np.full_like: lambda a, fill_value, dtype=None: fn.full(a.shape, fill_value, dtype or a.dtype),
+    np.full_like: lambda a, fill_value, dtype=None: full(a.shape, fill_value, dtype or a.dtype),
     np.empty_like: lambda a, dtype=None: np.empty(a.shape, dtype or a.dtype),
     np.copy: lambda a: a,
     np.result_type: lambda *args: np.result_type(*[a.dtype if isinstance(a, Tensor) else a for a in args]),
@@ -94,7 +94,8 @@ def _booleans(symbol: str, primitive: Primitive, *args: Any) -> Any:
     for arg in args:
         if not isinstance(arg, bool) and getattr(arg, "dtype", None) != np.bool_:
             raise UnsupportedPrimitive(
-                f"{symbol} on a Tensor combines booleans, and an argument is {getattr(arg, 'dtype', type(arg).__name__)}; "
+                f"{symbol} on a Tensor combines booleans, and an argument is "
+                f"{getattr(arg, 'dtype', type(arg).__name__)}; "
                 "compare first, as in (x > 0) & (y > 0)"
             )
     return apply(primitive, args)
@@ -113,7 +114,8 @@ def missing(name: str) -> UnsupportedPrimitive:
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if kwargs.pop("out", None) is not None:
         raise UnsupportedPrimitive(
-            f"numpy.{ufunc.__name__}: a traced value cannot be written into an array (out=, +=, -=, *=, ...), which would "
+            f"numpy.{ufunc.__name__}: a traced value cannot be written into an array (out=, +=, -=, *=, ...), "
+            "which would "
             "lose its gradient; make a new array: x = x + t"
         )
     if method == "__call__":
@@ -126,15 +128,15 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: 
         if handler is None:
             raise missing(ufunc.__name__)
         if any(isinstance(x, (list, tuple)) for x in inputs):
-            inputs = tuple([fn.asarray(x) for x in inputs])
+            inputs = tuple([asarray(x) for x in inputs])
         return apply(handler, inputs) if isinstance(handler, Primitive) else handler(*inputs)
     if method == "reduce" and ufunc in REDUCE:
         return REDUCE[ufunc](*inputs, **{"axis": 0, **kwargs})
     if method == "accumulate" and ufunc is np.add:
-        return fn.cumsum(*inputs, **{"axis": 0, **kwargs})
+        return reductions.cumsum(*inputs, **{"axis": 0, **kwargs})
     if method == "outer" and len(inputs) == 2:
-        x, y = (fn.asarray(v) for v in inputs)
-        return ufunc(fn.reshape(x, x.shape + (1,) * len(y.shape)), y)
+        x, y = (asarray(v) for v in inputs)
+        return ufunc(shapes.reshape(x, x.shape + (1,) * len(y.shape)), y)
     raise missing(f"{ufunc.__name__}.{method}")
 
 
@@ -154,22 +156,26 @@ def _array_function(self: Tensor, func: Any, types: Any, args: tuple, kwargs: di
 
 def _refuse_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
     raise TracingError(
-        f"a Tensor of shape {self.shape} cannot become a plain array: that would cut it from its gradient. Use np.stack for "
-        "np.array([t]), tapegrad.array for nested lists, tapegrad.full for np.full(shape, t), tapegrad.index_update for "
+        f"a Tensor of shape {self.shape} cannot become a plain array: that would cut it from its gradient. Use "
+        "np.stack for "
+        "np.array([t]), tapegrad.array for nested lists, tapegrad.full for np.full(shape, t), "
+        "tapegrad.index_update for "
         "buf[0] = t, tapegrad.logsumexp for scipy.special.logsumexp; to look at the number, print it or read t.value"
     )
 
 
 def _refuse_number(self: Tensor, *args: Any) -> Any:
     raise TracingError(
-        f"a Tensor of shape {self.shape} cannot become a Python number: that would cut it from its gradient. Return it from "
+        f"a Tensor of shape {self.shape} cannot become a Python number: that would cut it from its gradient. "
+        "Return it from "
         "the function (value_and_grad gives the number), or read t.value to look at it"
     )
 
 
 def _refuse_write(self: Tensor, key: Any, value: Any) -> None:
     raise TracingError(
-        "a traced array cannot be written to (x[...] = value): its gradient would be lost. Use np.where(mask, value, x), "
+        "a traced array cannot be written to (x[...] = value): its gradient would be lost. Use np.where(mask, "
+        "value, x), "
         "np.concatenate, or tapegrad.index_update(x, index, value), which return a new array"
     )
 
@@ -210,13 +216,13 @@ def _binary(handler: Any, swap: bool = False) -> Callable:
         if type(other) not in OPERANDS:
             if not _operand(other):
                 return NotImplemented
-            other = fn.asarray(other) if isinstance(other, list) else other
+            other = asarray(other) if isinstance(other, list) else other
         return call(self, other)
 
     def reflected(self: Tensor, other: Any) -> Any:
         if not _operand(other):
             return NotImplemented
-        return call(fn.asarray(other) if isinstance(other, list) else other, self)
+        return call(asarray(other) if isinstance(other, list) else other, self)
 
     return reflected if swap else forward
 
@@ -245,12 +251,14 @@ def install() -> None:
     """Give Tensor NumPy's protocols, operators and methods."""
     for name, ufunc in {
         "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "pow": np.power,
-        "mod": np.remainder, "floordiv": np.floor_divide, "matmul": np.matmul, "and": np.bitwise_and, "or": np.bitwise_or,
+        "mod": np.remainder, "floordiv": np.floor_divide, "matmul": np.matmul,
+        "and": np.bitwise_and, "or": np.bitwise_or,
     }.items():  # fmt: skip
         setattr(Tensor, f"__{name}__", _binary(UFUNCS[ufunc]))
         setattr(Tensor, f"__r{name}__", _binary(UFUNCS[ufunc], swap=True))
     for name, ufunc in {
-        "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal, "ne": np.not_equal,
+        "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+        "eq": np.equal, "ne": np.not_equal,
     }.items():  # fmt: skip
         setattr(Tensor, f"__{name}__", _binary(UFUNCS[ufunc]))
     for name, function in {
@@ -259,18 +267,23 @@ def install() -> None:
         "float": _refuse_number, "int": _refuse_number, "complex": _refuse_number, "array": _refuse_array,
         "array_ufunc": _array_ufunc, "array_function": _array_function,
     }.items():  # fmt: skip
-        wrapped = (lambda self, primitive=function: apply(primitive, (self,))) if isinstance(function, Primitive) else function
+        wrapped = (
+            (lambda self, primitive=function: apply(primitive, (self,)))
+            if isinstance(function, Primitive)
+            else function
+        )
         setattr(Tensor, f"__{name}__", wrapped)
     for function in (
-        fn.sum, fn.mean, fn.max, fn.min, fn.prod, fn.var, fn.std, fn.argmax, fn.argmin, fn.cumsum, fn.ravel, fn.swapaxes,
-        fn.squeeze, fn.repeat, fn.take, fn.dot, fn.astype, fn.clip, fn.diagonal, fn.trace,
+        reductions.sum, reductions.mean, reductions.max, reductions.min, reductions.prod, reductions.var, reductions.std,
+        reductions.argmax, reductions.argmin, reductions.cumsum, shapes.ravel, shapes.swapaxes, shapes.squeeze,
+        shapes.repeat, shapes.astype, selection.take, selection.clip, selection.diagonal, selection.trace, products.dot,
     ):  # fmt: skip
         setattr(Tensor, function.__name__, _method(function))
-    Tensor.any, Tensor.all = _method(fn.any_), _method(fn.all_)  # type: ignore[attr-defined]
-    Tensor.flatten, Tensor.copy = _method(fn.ravel), lambda self: self  # type: ignore[attr-defined]
-    Tensor.reshape, Tensor.transpose = _shape_method(fn.reshape), _shape_method(fn.transpose)  # type: ignore[attr-defined]
+    Tensor.any, Tensor.all = _method(reductions.any_), _method(reductions.all_)  # type: ignore[attr-defined]
+    Tensor.flatten, Tensor.copy = _method(shapes.ravel), lambda self: self  # type: ignore[attr-defined]
+    Tensor.reshape, Tensor.transpose = _shape_method(shapes.reshape), _shape_method(shapes.transpose)  # type: ignore[attr-defined]
     Tensor.item = Tensor.tolist = _refuse_number  # type: ignore[attr-defined]
-    Tensor.T = property(fn.transpose)  # type: ignore[attr-defined]
+    Tensor.T = property(shapes.transpose)  # type: ignore[attr-defined]
     Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .tape import Node, Tape, aval_of
+from .tape import Node, Tape
+from .tensor import aval_of
 
 HIDDEN = ("linear", "saved", "rule")  # what a recorded operation holds for its own backward pass
 

@@ -54,8 +54,7 @@ class Structure:
         return (
             isinstance(other, Structure)
             and self._hash == other._hash
-            and (self.kind, self.type, self.keys, self.children)
-            == (other.kind, other.type, other.keys, other.children)
+            and (self.kind, self.type, self.keys, self.children) == (other.kind, other.type, other.keys, other.children)
         )
 
     def __hash__(self) -> int:

@@ -10,7 +10,8 @@ import numpy as np
 from .primitives.elementwise import Elementwise
 from .primitives.registry import is_inexact
 from .primitives.shaping import Shaping
-from .tape import AbstractTape, Node, ReverseTape, Tape, Tensor, aval_of, backward, opened, run
+from .tape import AbstractTape, Node, ReverseTape, Tape, backward, run
+from .tensor import Tensor, aval_of, opened
 
 if TYPE_CHECKING:
     from .scan_primitive import Step
@@ -71,7 +72,9 @@ def subtape(tape: AbstractTape, inputs: Sequence[int], outputs: Sequence[tuple[i
         count = len(node.ans) if node.primitive.multiple else 1
         for i in range(count):
             moved.setdefault(slot + i, len(part.nodes) + i)
-        part.nodes.append(Node(node.primitive, node.args, [moved[s] if s >= 0 else -1 for s in node.slots], node.options, node.ans))
+        part.nodes.append(
+            Node(node.primitive, node.args, [moved[s] if s >= 0 else -1 for s in node.slots], node.options, node.ans)
+        )
         part.nodes.extend([None] * (count - 1))
     part.outputs = [(moved[slot] if slot >= 0 else -1, value) for slot, value in outputs]
     part.names = {moved[slot]: name for slot, name in tape.names.items() if slot in moved}
@@ -138,7 +141,9 @@ class _Joint:
                 outs = run(step.tape, inside)
             self.primal = [v.value if isinstance(v, Tensor) and v.owner is reverse else v for v in outs]
             self.mark = len(tape.nodes)
-            self.seeds = [tape.input(aval_of(v)) if flag else None for v, flag in zip(self.primal, pattern, strict=True)]
+            self.seeds = [
+                tape.input(aval_of(v)) if flag else None for v, flag in zip(self.primal, pattern, strict=True)
+            ]
             seeds: dict[int, Any] = {}
             for out, seed in zip(outs, self.seeds, strict=True):
                 if seed is not None and isinstance(out, Tensor) and out.owner is reverse and out.slot >= 0:
@@ -246,7 +251,11 @@ class BackwardStep:
         state_seeds = [i - first for i in self.states]
         params = [tape.inputs[i] for i in self.params] + [seeds[k] for k in self.sum_seeds]
         state = [seeds[k] for k in state_seeds]
-        xs = [tape.inputs[i] for i in self.xs] + [residuals[r] for r in self.residuals] + [seeds[k] for k in self.y_seeds]
+        xs = (
+            [tape.inputs[i] for i in self.xs]
+            + [residuals[r] for r in self.residuals]
+            + [seeds[k] for k in self.y_seeds]
+        )
         part = subtape(tape, [*params, *state, *xs], results)
         self.state_seeds = state_seeds
         self.step = type(step)(part, len(params), len(state), len(xs), len(self.inner), len(self.outer))
@@ -286,5 +295,3 @@ def _reads(tape: AbstractTape, slots: Sequence[int], stop: set[int]) -> set[int]
             slot -= 1
         stack.extend(s for s in tape.nodes[slot].slots if s >= 0)  # type: ignore[union-attr]
     return reached
-
-

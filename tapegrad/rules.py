@@ -13,7 +13,8 @@ from .batching import vmap
 from .errors import StructureError, UnsupportedPrimitive
 from .primitives.elementwise import stop_gradient as stop_gradient_primitive
 from .primitives.registry import Primitive, is_inexact, like, shape_of
-from .tape import AbstractTape, Aval, Tensor, apply, aval_of, run
+from .tape import AbstractTape, run
+from .tensor import Aval, Tensor, apply, aval_of
 from .tracing import trace_flat
 from .transforms import jvp, vjp
 

@@ -1,14 +1,15 @@
 """The scan primitive: one loop with ports that are their own duals.
 
 A step reads params, a state and an x, and gives a new state, a y, and summands. The ports of the loop are
-``init <-> final``, ``xs <-> ys`` and ``params <-> sums over t``: the reverse-mode derivative of a scan is a scan backwards
+``init <-> final``, ``xs <-> ys`` and ``params <-> sums over t``: the reverse-mode derivative of a scan is a
+scan backwards
 through time whose init is the cotangent of final, whose xs are the cotangents of ys, and whose sums are the cotangents
 of params. Tangents and batches are scans too. So a backend that runs this loop has all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -18,7 +19,8 @@ from .batching import Batched, BatchTrace
 from .primitives.registry import Primitive, front, is_inexact, shape_of
 from .residuals import Linearised, dependents
 from .rules import derived
-from .tape import AbstractTape, Aval, ReverseTape, Tensor, aval_of, apply, opened, run
+from .tape import AbstractTape, ReverseTape, run
+from .tensor import Aval, Tensor, apply, aval_of, opened
 from .tracing import trace_flat
 from .transforms import jvp
 
@@ -127,10 +129,8 @@ class Scan(Primitive):
             np.zeros(shape_of(v), v.dtype) if t is None and a else t
             for v, t, a in zip(values, tangents, active, strict=True)
         ]
-        groups = []
-        for part in _ports(step, values), _ports(step, [t for t in tangents]):
-            groups.append([[v for v in port if v is not None] for port in part])
-        both = [v for port, moves in zip(*groups, strict=True) for v in (*port, *moves)]
+        ports = zip(_ports(step, values), _ports(step, tangents), strict=True)
+        both = [v for port, moves in ports for v in (*port, *[move for move in moves if move is not None])]
         outs = apply(self, both, options | {"step": moving})
         return _unweave(step, moved, outs)
 
@@ -141,7 +141,10 @@ class Scan(Primitive):
         args = [front(a, bool(shape_flag), size) if flag else a
                 for a, flag, shape_flag in zip(args, flags, _given(args, step, size, flags), strict=True)]  # fmt: skip
         first = step.params + step.state
-        args = [np.moveaxis(a, 0, 1) if flag and i >= first else a for i, (a, flag) in enumerate(zip(args, flags, strict=True))]
+        args = [
+            np.moveaxis(a, 0, 1) if flag and i >= first else a
+            for i, (a, flag) in enumerate(zip(args, flags, strict=True))
+        ]
         batched, out_flags = derived(step.tape, ("batch", size, flags), lambda: _batched(step, size, flags))
         outs = apply(self, args, options | {"step": batched})
         ys = range(step.state, step.state + step.ys)
@@ -196,7 +199,9 @@ def _pushed(step: Step, active: tuple[bool, ...]) -> tuple[Step, list[bool]]:
     ports = _ports(step, list(range(len(avals))))
     moves = [[i for i in port if active[i]] for port in ports]
     order = [i for port, extra in zip(ports, moves, strict=True) for i in (*port, *extra)]
-    is_move = [flag for port, extra in zip(ports, moves, strict=True) for flag in (*[False] * len(port), *[True] * len(extra))]
+    is_move = [
+        flag for port, extra in zip(ports, moves, strict=True) for flag in (*[False] * len(port), *[True] * len(extra))
+    ]
     state_moves = [i - step.params for i in moves[1]]
     moved = [False] * len(step.tape.outputs)
 
@@ -217,7 +222,9 @@ def _pushed(step: Step, active: tuple[bool, ...]) -> tuple[Step, list[bool]]:
     return Step(tape, *counts, ys, sums), moved
 
 
-def _push_step(step: Step, values: list, tangents: dict[int, Any], state_moves: list[int], moved: list[bool]) -> list[Any]:
+def _push_step(
+    step: Step, values: list, tangents: dict[int, Any], state_moves: list[int], moved: list[bool]
+) -> list[Any]:
     active = sorted(tangents)
 
     def of_active(*given: Any) -> list[Any]:
@@ -280,5 +287,3 @@ def _batched(step: Step, size: int, flags: tuple[bool, ...]) -> tuple[Step, list
 
     tape = trace_flat(flat, avals)
     return Step(tape, step.params, step.state, step.xs, step.ys, step.sums), out_flags
-
-

@@ -12,13 +12,15 @@ import numpy as np
 
 from . import pytree
 from .errors import DtypeError
-from .tape import AbstractTape, Aval, Tensor, aval_of, opened
+from .tape import AbstractTape
+from .tensor import Aval, Tensor, aval_of, opened
 
 
 class LocalNames:
     """Learns, while a function runs, what its local variables are called when it returns.
 
-    So the gates of a cell keep their letters on its tape. A function named ``step`` that the watched one calls is watched
+    So the gates of a cell keep their letters on its tape. A function named ``step`` that the watched one calls
+    is watched
     too (the cells of a stack); its names carry the number of the call.
     """
 
@@ -98,7 +100,8 @@ def traceable(leaf: Any, path: str) -> Aval:
         if aval.dtype.kind in "biufc":
             return aval
     raise DtypeError(
-        f"trace: argument {path} is a {type(leaf).__name__}{f' of dtype {leaf.dtype}' if hasattr(leaf, 'dtype') else ''}; "
+        f"trace: argument {path} is a "
+        f"{type(leaf).__name__}{f' of dtype {leaf.dtype}' if hasattr(leaf, 'dtype') else ''}; "
         "traced functions take arrays and numbers; let the function close over everything else"
     )
 
@@ -157,6 +160,5 @@ def argument_names(f: Callable, args: Sequence[Any]) -> list[str]:
     names = []
     for position, arg in enumerate(args):
         base = declared[position] if position < len(declared) else f"arg{position}"
-        for path in pytree.paths(arg):
-            names.append(base if path == "value" else f"{base}{path if path.startswith('[') else '.' + path}")
+        names += [base if path == "value" else f"{base}{'' if path[0] == '[' else '.'}{path}" for path in pytree.paths(arg)]
     return names

@@ -9,7 +9,7 @@ import numpy as np
 
 from .primitives.registry import Primitive, is_inexact, like, shape_of
 from .rules import transpose_pull, transpose_push, zeros
-from .tape import Aval, apply, aval_of
+from .tensor import Aval, apply, aval_of
 
 
 class UserPrimitive(Primitive):
@@ -38,7 +38,9 @@ class UserPrimitive(Primitive):
 
     def abstract(self, *args: Any, **options: Any) -> Aval:
         if self.shape_rule is None:
-            raise self.unsupported("be traced without values: give primitive(..., shape=rule), from the arguments' shapes")
+            raise self.unsupported(
+                "be traced without values: give primitive(..., shape=rule), from the arguments' shapes"
+            )
         made = self.shape_rule(*[aval_of(arg) for arg in args], **options)
         if isinstance(made, Aval):
             return made
@@ -72,7 +74,9 @@ class UserPrimitive(Primitive):
 
     def _check(self, rules: Sequence[Any], args: Sequence[Any]) -> None:
         if len(rules) != len(args):
-            raise self.unsupported(f"be differentiated: it has {len(rules)} rules and was called with {len(args)} arguments")
+            raise self.unsupported(
+                f"be differentiated: it has {len(rules)} rules and was called with {len(args)} arguments"
+            )
 
     def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:
         """Call for each index in turn: the function is not known to take a further axis."""
@@ -93,7 +97,8 @@ def primitive(function: Callable, *, shape: Callable | None = None, name: str | 
         From arrays to one array. It gets plain arrays and may do whatever it likes with them, but must not change them.
     shape : callable, optional
         From the abstract arguments (``.shape``, ``.dtype``) to the shape of the result; needed inside
-        ``scan``, ``checkpoint`` and ``trace``, which run on shapes alone. The dtype is NumPy's for the arguments; return
+        ``scan``, ``checkpoint`` and ``trace``, which run on shapes alone. The dtype is NumPy's for the
+        arguments; return
         ``tapegrad.tape.Aval(shape, dtype)`` to say otherwise.
     name : str, optional
 

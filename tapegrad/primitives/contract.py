@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from ..tape import Aval, apply
+from ..tensor import Aval, apply
 from .registry import Primitive, example, like, shape_of
 
 

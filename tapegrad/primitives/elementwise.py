@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, ShapeError
-from ..tape import Aval, apply
+from ..tensor import Aval, apply
 from .registry import Primitive, example, is_inexact, like, shape_of
 
 
@@ -130,12 +130,8 @@ power = Elementwise("power", np.power, power_base, power_exponent)
 remainder = Elementwise("remainder", np.remainder, same, lambda g, ans, x, y: -g * np.floor(x / y))
 negative = Elementwise("negative", np.negative, negated)
 absolute = Elementwise("absolute", np.absolute, lambda g, ans, x: g * np.sign(x))
-maximum = Elementwise(
-    "maximum", np.maximum, lambda g, ans, x, y: larger(g, x, y), lambda g, ans, x, y: larger(g, y, x)
-)
-minimum = Elementwise(
-    "minimum", np.minimum, lambda g, ans, x, y: larger(g, y, x), lambda g, ans, x, y: larger(g, x, y)
-)
+maximum = Elementwise("maximum", np.maximum, lambda g, ans, x, y: larger(g, x, y), lambda g, ans, x, y: larger(g, y, x))
+minimum = Elementwise("minimum", np.minimum, lambda g, ans, x, y: larger(g, y, x), lambda g, ans, x, y: larger(g, x, y))
 
 # ---- exponentials and logarithms ----
 exp = Elementwise("exp", np.exp, lambda g, ans, x: g * ans)

@@ -1,7 +1,8 @@
 """Reading and adding at indices: ``getitem`` and its transpose ``scatter``.
 
 An index is split in two. The *basic* part (ints, slices, None) is static and stands in the
-options. Integer arrays are arguments, since a step may be given its indices as data; they act on axes of their own, marked
+options. Integer arrays are arguments, since a step may be given its indices as data; they act on axes of their
+own, marked
 ``ARRAY`` in the template, among full slices.
 """
 
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, ShapeError, TracingError
-from ..tape import AbstractTape, Aval, Tensor, apply
+from ..tape import AbstractTape
+from ..tensor import Aval, Tensor, apply
 from .registry import Primitive, shape_of
 
 ARRAY = "array"
@@ -208,7 +210,8 @@ def concrete(value: Any, what: str) -> np.ndarray:
         if isinstance(value.owner, AbstractTape):
             raise TracingError(
                 f"{what}: the value is not known while a function is traced (inside scan, checkpoint or trace); "
-                "choose between values with np.where, which keeps the shape, or move the choice outside the traced function"
+                "choose between values with np.where, which keeps the shape, or move the choice outside the "
+                "traced function"
             )
         value = value.value
     return np.asarray(value)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import Aval, apply
+from ..tensor import Aval, apply
 from .registry import Primitive, example, like, shape_of
 
 

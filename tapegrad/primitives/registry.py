@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import TapegradError, UnsupportedPrimitive
-from ..tape import NOTHING, Aval, Tensor, apply
+from ..tensor import NOTHING, Aval, Tensor, apply
 
 _REGISTRY: dict[str, Primitive] = {}
 
@@ -109,9 +109,7 @@ def like(g: Any, x: Any) -> Any:
     if g.shape == shape:
         return g
     lead = len(g.shape) - len(shape)
-    axes = tuple(range(lead)) + tuple(
-        [i for i, n in enumerate(shape, lead) if n == 1 and g.shape[i] != 1]
-    )
+    axes = tuple(range(lead)) + tuple([i for i, n in enumerate(shape, lead) if n == 1 and g.shape[i] != 1])
     if axes:
         g = np.add.reduce(g, axis=axes, keepdims=len(axes) > lead)
     return g if g.shape == shape else g.reshape(shape)
@@ -122,8 +120,10 @@ def front(value: Any, flag: bool, size: int) -> Any:
     if flag:
         return value
     shape = shape_of(value)
-    return np.broadcast_to(value, (size, *shape)) if isinstance(value, (np.ndarray, np.generic, Tensor)) else (
-        np.full(size, value)
+    return (
+        np.broadcast_to(value, (size, *shape))
+        if isinstance(value, (np.ndarray, np.generic, Tensor))
+        else (np.full(size, value))
     )
 
 

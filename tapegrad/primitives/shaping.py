@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from ..tape import Aval, apply
+from ..tensor import Aval, apply
 from .registry import Primitive, example, front, like, shape_of
 
 

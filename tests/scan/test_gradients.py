@@ -32,6 +32,10 @@ def draw(rng, T=5, B=3, features=2, H=4):
     return params, (rng.normal(size=(B, H)), rng.normal(size=(B, H))), rng.normal(size=(T, B, features))
 
 
+def row(tree, i):
+    return tg.tree_map(lambda a: a[i], tree)
+
+
 def close(a, b, tolerance=1e-12):
     tg.tree_map(lambda x, y: np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance), a, b)
 
@@ -100,8 +104,8 @@ def test_vmap_equals_a_loop_over_the_batch(rng, mapped):
     for f in (scanned, tg.grad(scanned, (0, 1, 2)), lambda *a: tg.scan(lstm_like, *a)):
         whole = tg.vmap(f, in_axes=mapped)(*spread)
         for i in range(size):
-            one = f(*[tg.tree_map(lambda a: a[i], s) if m == 0 else s for s, m in zip(spread, mapped, strict=True)])
-            close(tg.tree_map(lambda a: a[i], whole), one)
+            one = f(*[row(arg, i) if axis == 0 else arg for arg, axis in zip(spread, mapped, strict=True)])
+            close(row(whole, i), one)
 
 
 def test_jacobian_of_a_scan_is_the_same_in_both_modes(rng):

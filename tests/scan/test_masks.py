@@ -27,7 +27,7 @@ def row_by_row(params, state, xs, lengths, reset, reverse):
     T, B = xs.shape[:2]
     finals, rows = [], []
     for b in range(B):
-        start = s = tg.tree_map(lambda a: a[b : b + 1], state)
+        start = s = tuple([a[b : b + 1] for a in state])
         ys = [np.zeros((1, 3))] * T
         n = T if lengths is None else int(lengths[b])
         for t in reversed(range(n)) if reverse else range(n):
@@ -138,7 +138,7 @@ def test_recorded_values_have_gradients_and_are_zero_in_the_padding(rng):
     assert recorded[0, 0].all()
     move = tg.tree_map(lambda a: rng.normal(size=a.shape), params)
     e = 1e-6
-    shifted = [f(tg.tree_map(lambda p, v: p + sign * e * v, params, move)) for sign in (1, -1)]
+    shifted = [f({k: p + step * move[k] for k, p in params.items()}) for step in (e, -e)]
     np.testing.assert_allclose(tg.jvp(f, (params,), (move,))[1], (shifted[0] - shifted[1]) / (2 * e), rtol=1e-7)
 
 
@@ -184,7 +184,11 @@ def test_masks_need_a_batch_axis():
 def test_a_state_that_changes():
     for new, error, words in (
         (lambda s, x: np.concatenate([s, s]), ShapeError, r"has the shape \(2,\), and the step returned \(4,\)"),
-        (lambda s, x: s * np.float64(2), DtypeError, "np.float64 scalar or array in the step promotes.*Python number does not"),
+        (
+            lambda s, x: s * np.float64(2),
+            DtypeError,
+            "np.float64 scalar or array in the step promotes.*Python number does not",
+        ),
         (lambda s, x: s > 0, DtypeError, "came in as float32, and the step returned bool"),
     ):
         with pytest.raises(error, match=words):

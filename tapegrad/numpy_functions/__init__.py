@@ -1,0 +1,9 @@
+"""NumPy's functions, written with the primitives.
+
+:mod:`tapegrad.numpy_protocols` sends ``np.mean(t)`` and its kind here. The signatures are NumPy's, as far as they are
+supported; what is missing from a signature is refused by name.
+"""
+
+from . import common, creation, products, reductions, selection, shapes
+
+__all__ = ["common", "creation", "products", "reductions", "selection", "shapes"]

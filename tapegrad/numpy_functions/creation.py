@@ -1,0 +1,62 @@
+"""Arrays made of Tensors, and functional writes, for what NumPy cannot dispatch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..primitives.indexing import index
+from ..tensor import Tensor
+from .common import asarray
+from .selection import where
+from .shapes import astype, broadcast_to
+
+
+def full(shape: int | Sequence[int], fill_value: Any, dtype: Any = None) -> Any:
+    """An array of a shape filled with a value that may be a Tensor, as ``np.full`` cannot be.
+
+    >>> full((2,), 3.0)
+    array([3., 3.])
+    """
+    value = asarray(fill_value)
+    value = value if dtype is None else astype(value, dtype)
+    return broadcast_to(value, shape) if isinstance(value, Tensor) else np.full(shape, value)
+
+
+def array(items: Any, dtype: Any = None) -> Any:
+    """An array of nested lists that may hold Tensors, as ``np.array`` cannot make.
+
+    >>> array([[1.0, 2.0], [3.0, 4.0]]).shape
+    (2, 2)
+    """
+    value = asarray(items)
+    return value if dtype is None else astype(value, dtype)
+
+
+def index_add(x: Any, key: Any, value: Any) -> Any:
+    """``x`` with ``value`` added at ``x[key]``; repeated indices add up. ``x`` itself is not changed.
+
+    >>> index_add(np.zeros(3), np.array([0, 0, 2]), 1.0)
+    array([2., 0., 1.])
+    """
+    return x + _scattered(x, key, value)
+
+
+def index_update(x: Any, key: Any, value: Any) -> Any:
+    """``x`` with ``x[key]`` replaced by ``value``, as ``x[key] = value`` would. ``x`` itself is not changed.
+
+    >>> index_update(np.zeros(3), 1, 5.0)
+    array([0., 5., 0.])
+    """
+    mask = _scattered(np.zeros(x.shape), key, 1.0) > 0
+    return where(mask, _scattered(x, key, value), x)
+
+
+def _scattered(x: Any, key: Any, value: Any) -> Any:
+    """Zeros of the shape of ``x`` with ``value`` at an index: the cotangent of reading there."""
+    from ..transforms import vjp
+
+    read, pullback = vjp(lambda held: index(held, key), np.zeros(x.shape, x.dtype))
+    return pullback(broadcast_to(astype(asarray(value), read.dtype), read.shape))[0]

@@ -1,0 +1,94 @@
+"""Products, einsum among them."""
+
+from __future__ import annotations
+
+from string import ascii_letters
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError, StructureError, UnsupportedPrimitive
+from ..primitives import contract as products
+from .common import asarray, refuse
+from .selection import diagonal
+from .shapes import transpose
+
+
+def dot(a, b, out=None):
+    refuse("dot", out=out)
+    return products.dot(asarray(a), asarray(b))
+
+
+def inner(a, b, /):
+    return products.inner(asarray(a), asarray(b))
+
+
+def outer(a, b, out=None):
+    refuse("outer", out=out)
+    return products.outer(asarray(a), asarray(b))
+
+
+def tensordot(a, b, axes=2):
+    return products.tensordot(asarray(a), asarray(b), axes)
+
+
+def einsum(subscripts: str, *operands: Any, out=None, optimize=None) -> Any:
+    """numpy.einsum on any number of operands, contracted from left to right."""
+    refuse("einsum", out=out)
+    if not isinstance(subscripts, str):
+        raise UnsupportedPrimitive("numpy.einsum: give the subscripts as a string, as in 'ij,jk->ik'")
+    operands = tuple([asarray(x) for x in operands])
+    terms, result = _parse(subscripts.replace(" ", ""), [len(x.shape) for x in operands])
+    pairs = [_diagonals(x, term, subscripts) for x, term in zip(operands, terms, strict=True)]
+    x, left = pairs[0]
+    for position, (y, right) in enumerate(pairs[1:], 2):
+        later = result + "".join(term for _, term in pairs[position:])
+        keep = "".join(dict.fromkeys(c for c in left + right if c in later))
+        x, left = products.labelled(x, y, left, right, keep), keep
+    x = np.sum(x, tuple([i for i, c in enumerate(left) if c not in result])) if set(left) - set(result) else x
+    left = "".join(c for c in left if c in result)
+    return transpose(x, [left.index(c) for c in result])
+
+
+def _parse(subscripts: str, ranks: list[int]) -> tuple[list[str], str]:
+    given, arrow, result = subscripts.partition("->")
+    terms = given.split(",")
+    if len(terms) != len(ranks):
+        raise StructureError(f"einsum {subscripts!r}: {len(terms)} terms for {len(ranks)} operands")
+    free = [c for c in ascii_letters if c not in subscripts]
+    widest = 0
+    for i, (term, rank) in enumerate(zip(terms, ranks, strict=True)):
+        if "..." in term:
+            wide = rank - len(term) + 3
+            widest = max(widest, wide)
+            terms[i] = term.replace("...", "".join(free[:wide][::-1]))
+        if len(terms[i]) != rank:
+            raise ShapeError(f"einsum {subscripts!r}: the term {term!r} does not fit an operand with {rank} axes")
+    every = "".join(terms)
+    dots = "".join(free[:widest][::-1])
+    if not arrow:
+        result = dots + "".join(sorted(c for c in set(every) if every.count(c) == 1 and c not in dots))
+    result = result.replace("...", dots)
+    if unknown := set(result) - set(every):
+        raise StructureError(f"einsum {subscripts!r}: the result names {sorted(unknown)}, which no operand has")
+    return terms, result
+
+
+def _diagonals(x: Any, labels: str, subscripts: str) -> tuple[Any, str]:
+    """Take the diagonal over each label that stands twice in a term."""
+    for c in dict.fromkeys(labels):
+        while labels.count(c) > 1:
+            i = labels.index(c)
+            j = labels.index(c, i + 1)
+            if x.shape[i] != x.shape[j]:
+                raise ShapeError(f"einsum {subscripts!r}: axes labelled {c!r} have lengths {x.shape[i]}, {x.shape[j]}")
+            x = diagonal(x, 0, i, j)
+            labels = labels[:i] + labels[i + 1 : j] + labels[j + 1 :] + c
+    return x, labels
+
+
+def norm(x, ord=None, axis=None, keepdims=False):  # noqa: A002
+    """The 2-norm of a vector or the Frobenius norm of a matrix."""
+    if ord not in (None, 2, "fro") or (ord == 2 and len(x.shape) > 1 and not isinstance(axis, int)):
+        raise UnsupportedPrimitive(f"numpy.linalg.norm: ord={ord!r} is not supported on a Tensor; only the 2-norm is")
+    return np.sqrt(np.sum(x * x, axis, keepdims=keepdims))

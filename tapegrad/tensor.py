@@ -1,0 +1,197 @@
+"""Tensors, traces, and the one door that every operation passes.
+
+A *trace* is one reason for following an operation: recording it for a gradient, pushing a tangent
+through it, mapping it over a batch, or writing it down without computing it. A :class:`Tensor` is a
+value inside one trace. :func:`apply` hands an operation to the innermost trace among its arguments;
+that trace computes with the values inside, which may themselves be Tensors of an outer trace. That is
+all there is to nesting: each trace has a level, and peels off only its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import TracingError
+
+if TYPE_CHECKING:
+    from .primitives.registry import Primitive
+
+NOTHING: dict[str, Any] = {}
+SCALARS = (bool, int, float, complex)
+
+
+class Aval:
+    """An abstract value: what is known of an array before it is computed.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    weak : bool
+        True for a Python scalar, which adapts to the dtypes that it meets (NEP 50).
+    """
+
+    __slots__ = ("dtype", "shape", "weak")
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool = False):
+        self.shape, self.dtype, self.weak = tuple(shape), np.dtype(dtype), weak
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Aval) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple:
+        return self.shape, self.dtype, self.weak
+
+    def __repr__(self) -> str:
+        kind = type(np.zeros((), self.dtype).item()).__name__ if self.weak else self.dtype.name
+        return f"{kind}[{','.join(map(str, self.shape))}]"
+
+
+def aval_of(value: Any) -> Aval:
+    """The abstract value of an array, scalar or Tensor."""
+    if isinstance(value, Aval):
+        return value
+    if isinstance(value, Tensor):
+        inner = value.value
+        weak = isinstance(inner, SCALARS) or getattr(inner, "weak", False)
+        return Aval(value.shape, value.dtype, weak)
+    if isinstance(value, SCALARS):
+        return Aval((), np.asarray(value).dtype, weak=True)
+    return Aval(value.shape, value.dtype)
+
+
+class Tensor:
+    """A value that some trace follows; it behaves as the NumPy array that it stands for.
+
+    Tensors are made by tapegrad's transformations, never directly. NumPy's own functions, operators
+    and methods work on them (see :mod:`tapegrad.numpy_protocols`).
+
+    Attributes
+    ----------
+    value : ndarray, scalar, Tensor or Aval
+        What the tensor holds: a concrete array, a tensor of the next outer trace, or only shape and dtype.
+    """
+
+    __slots__ = ("owner", "slot", "value")
+
+    def __init__(self, owner: Trace, value: Any, slot: int = -1):
+        self.owner, self.value, self.slot = owner, value, slot
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        try:
+            return self.value.shape
+        except AttributeError:
+            return ()
+
+    @property
+    def dtype(self) -> np.dtype:
+        try:
+            return self.value.dtype
+        except AttributeError:
+            return np.asarray(self.value).dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.value!r})"
+
+    __hash__ = object.__hash__
+
+
+class Trace:
+    """One reason for following operations; the subclasses say what is done with each.
+
+    Attributes
+    ----------
+    level : int
+        1 for the outermost trace of a thread, counting inwards.
+    """
+
+    level = 0
+
+    def process(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Refuse whatever is still done with the tensors of this trace."""
+        self.process = self._escaped  # type: ignore[method-assign]
+
+    def _escaped(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        raise TracingError(
+            f"{primitive.name}: an argument is a Tensor whose {self.purpose} has ended. A traced value must not "
+            "be kept "
+            "(in a global, an attribute or a list) beyond the function that was being transformed: return it instead"
+        )
+
+    purpose = "trace"
+
+
+_thread = threading.local()
+
+
+@contextmanager
+def opened(trace: Trace) -> Iterator[Any]:
+    """Run the body inside a new innermost trace, and close the trace after it."""
+    depth = getattr(_thread, "depth", 0)
+    _thread.depth = trace.level = depth + 1
+    try:
+        yield trace
+    finally:
+        _thread.depth = depth
+        trace.close()
+
+
+def apply(primitive: Primitive, args: Sequence[Any], options: dict[str, Any] = NOTHING) -> Any:
+    """Carry out a primitive on arrays, scalars and Tensors: every operation of the library passes here.
+
+    Parameters
+    ----------
+    primitive : Primitive
+    args : sequence
+        The arguments that can be differentiated.
+    options : dict
+        The static rest: axes, shapes, index expressions.
+
+    Raises
+    ------
+    TracingError
+        When two Tensors of unrelated traces meet, or a Tensor outlived its trace.
+    """
+    top = None
+    for arg in args:
+        if isinstance(arg, Tensor):
+            trace = arg.owner
+            if top is None or trace.level > top.level:
+                top = trace
+            elif trace is not top and trace.level == top.level:
+                raise TracingError(
+                    f"{primitive.name}: two arguments belong to unrelated traces; one of them is a Tensor that "
+                    "was kept "
+                    "beyond the function that was being transformed, or that another thread made: return it instead"
+                )
+    if top is None:
+        return primitive.run(*args, **options)
+    return top.process(primitive, args, options)
