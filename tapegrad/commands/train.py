@@ -28,6 +28,8 @@ from .sample import start_of, write_text
 #: Of the training text, how much each row reads before it is tested on its part of the held-out text.
 WARM_UP = 128
 SAMPLE_TEMPERATURE = 0.7
+#: For how many steps the learning rate stays what it is, before it falls with the square root of the step.
+CONSTANT_RATE = 500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minutes", type=number(0, above=True), metavar="M", help="stop after M minutes [1.2 without --steps]")
     add("--seed", type=integer(0, 2**63 - 1), metavar="N", help=f"of the random numbers [{default.seed}]")
     rate = number(0, 1e3, above=True)
-    add("--learning-rate", type=rate, metavar="X", help=f"of Adam, at the start [{default.learning_rate}]")
+    add(
+        "--learning-rate",
+        type=rate,
+        metavar="X",
+        help=f"of Adam; falls after step {CONSTANT_RATE} [{default.learning_rate}]",
+    )
     add("--clip", type=number(0, above=True), metavar="X", help=f"largest norm of the gradient [{default.clip}]")
     add("--backend", default="auto", metavar="NAME", help="what runs the cells [auto]")
-    add("--evaluate-every", type=integer(1), default=200, metavar="N", help="steps between evaluations [200]")
+    add("--evaluate-every", type=integer(1), default=100, metavar="N", help="steps between evaluations [100]")
     add("--save", metavar="FILE", help="keep the model here, written at every evaluation and at the end")
     add("--resume", metavar="FILE", help="go on with the run that was saved here")
     add("--sample", type=integer(0), default=300, metavar="N", help="characters to write at the end [300]")
@@ -80,7 +87,7 @@ class Session:
         self.args, self.settings = args, settings
         self.paths = _paths(args, saved)
         self.text = load_text(self.paths)
-        self.optimizer = Adam(InverseSqrt(settings.learning_rate, constant=500))
+        self.optimizer = Adam(InverseSqrt(settings.learning_rate, constant=CONSTANT_RATE))
         if saved is None:
             self._begin()
         else:

@@ -74,8 +74,19 @@ def program(here, capsys):
     sys.modules.pop("own_cells", None)
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The bytes of a small model, made once."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "text.txt").write_text(TEXT)
+        assert main([str(argument) for argument in train("--steps", 3, "--save", "model", "--quiet")]) == 0
+    return (folder / "model").read_bytes()
+
+
 @pytest.fixture
-def model(program, here):
-    """A small model in the file `model`."""
-    assert program("train", "--text", "text.txt", *SMALL, "--steps", 3, "--save", "model", "--quiet")[0] == 0
+def model(trained, here):
+    """That model, after three steps, in the file `model`."""
+    (here / "model").write_bytes(trained)
     return here / "model"
