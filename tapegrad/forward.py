@@ -28,7 +28,7 @@ class ForwardTrace(Trace):
         for arg in args:
             mine = isinstance(arg, Tensor) and arg.owner is self
             values.append(arg.value if mine else arg)
-            tangents.append(arg.tangent if mine else None)  # type: ignore[attr-defined]
+            tangents.append(arg.tangent if mine else None)
         moving = primitive.differentiable and any(tangent is not None for tangent in tangents)
         if moving and primitive.push_with is not None:
             ans, tangent = primitive.push_with(values, tangents, options)

@@ -70,11 +70,12 @@ class Masks:
         """Padding repeats the row's last valid input, so that no step meets a value that the data do not have."""
         if not self.time or not self.rows:
             return leaf
-        row = np.where(self.lengths > 0, np.arange(self.rows), np.argmax(self.lengths))  # an empty row borrows
-        last = np.maximum(self.lengths[row] - 1, 0)  # type: ignore[index]
-        valid = np.arange(self.time)[:, None] < self.lengths
+        lengths = np.asarray(self.lengths)
+        row = np.where(lengths > 0, np.arange(self.rows), np.argmax(lengths))  # an empty row borrows
+        last = np.maximum(lengths[row] - 1, 0)
+        valid = np.arange(self.time)[:, None] < lengths
         fill = stop_gradient(leaf)[last, row]
-        if not np.any(self.lengths):
+        if not np.any(lengths):
             fill = np.zeros_like(fill)
         return np.where(_aligned(valid, leaf, 2), leaf, fill)
 

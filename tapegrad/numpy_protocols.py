@@ -55,7 +55,7 @@ UFUNCS: dict[Any, Any] = {
     np.invert: lambda x: _booleans("~", ew.logical_not, x),
 }
 
-REDUCE = {np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min}
+REDUCE: dict[Any, Callable] = {np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min}
 
 FUNCTIONS: dict[Any, Callable] = {
     getattr(np, name): function
@@ -141,7 +141,7 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: 
 
 
 def _array_function(self: Tensor, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
-    handler = FUNCTIONS.get(func)
+    handler: Any = FUNCTIONS.get(func)
     if handler is None:
         raise missing(func.__name__)
     try:
@@ -273,18 +273,18 @@ def install() -> None:
             else function
         )
         setattr(Tensor, f"__{name}__", wrapped)
-    for function in (
+    methods: list[Callable] = [
         reductions.sum, reductions.mean, reductions.max, reductions.min, reductions.prod, reductions.var, reductions.std,
         reductions.argmax, reductions.argmin, reductions.cumsum, shapes.ravel, shapes.swapaxes, shapes.squeeze,
         shapes.repeat, shapes.astype, selection.take, selection.clip, selection.diagonal, selection.trace, products.dot,
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for function in methods:
         setattr(Tensor, function.__name__, _method(function))
     Tensor.any, Tensor.all = _method(reductions.any_), _method(reductions.all_)  # type: ignore[attr-defined]
     Tensor.flatten, Tensor.copy = _method(shapes.ravel), lambda self: self  # type: ignore[attr-defined]
     Tensor.reshape, Tensor.transpose = _shape_method(shapes.reshape), _shape_method(shapes.transpose)  # type: ignore[attr-defined]
     Tensor.item = Tensor.tolist = _refuse_number  # type: ignore[attr-defined]
     Tensor.T = property(shapes.transpose)  # type: ignore[attr-defined]
-    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
 install()

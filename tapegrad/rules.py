@@ -53,7 +53,7 @@ class Call(Primitive):
         _, pullback = vjp(again, *[args[i] for i in wanted])
         return _replaced([None] * len(args), wanted, pullback([part for part in g if part is not None]))
 
-    def push_with(self, values: Sequence[Any], tangents: Sequence[Any], options: dict) -> tuple[Any, Any]:  # type: ignore[override]
+    def push_with(self, values: Sequence[Any], tangents: Sequence[Any], options: dict) -> tuple[Any, Any]:
         rule, tape = options.get("rule"), options["tape"]
         if rule is not None:
             ans = apply(self, values, options)

@@ -19,7 +19,7 @@ from .primitives.registry import shape_of
 from .rules import checkpoint as checkpointed
 from .scan_primitive import Step, scan_primitive
 from .tensor import Aval, Tensor, apply, aval_of
-from .tracing import trace_flat, traceable
+from .tracing import joined, trace_flat, traceable
 
 _backend: ContextVar[str | None] = ContextVar("tapegrad_backend", default=None)
 
@@ -185,13 +185,14 @@ def _scan(step: Callable, params: Any, state: Any, xs: Any, steps: int, reverse:
             if len(_tapes) > 512:
                 _tapes.popitem(last=False)
     traced, y_tree, names = found
+    captured, traced.captured = traced.captured, []  # the values are this call's; a tape does not keep them
     init = [
         leaf if not aval.weak else np.asarray(leaf, dtype)
         for leaf, aval, dtype in zip(s_leaves, avals[1], traced.state_dtypes, strict=True)
     ]
     results = apply(
         scan_primitive,
-        [*p_leaves, *traced.captured, *init, *x_leaves],
+        [*p_leaves, *captured, *init, *x_leaves],
         {"step": traced, "length": steps, "reverse": bool(reverse), "backend": backend},
     )
     finals, outs = results[: len(s_leaves)], results[len(s_leaves) :]

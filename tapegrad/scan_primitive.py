@@ -91,7 +91,7 @@ class Scan(Primitive):
         return step.state + step.ys + step.sums
 
     # ---- reverse mode ----
-    def augment(self, tape: ReverseTape, values: list, slots: list, options: dict) -> list[Tensor]:  # type: ignore[override]
+    def augment(self, tape: ReverseTape, values: list, slots: list, options: dict) -> list[Tensor]:
         """Record the scan in augmented form: its residuals are further ys."""
         step = options["step"]
         active = active_inputs(step, [slot >= 0 for slot in slots])
@@ -121,7 +121,7 @@ class Scan(Primitive):
         return reverse.cotangents(outs, len(args), slots)
 
     # ---- forward mode ----
-    def push_with(self, values: Sequence[Any], tangents: Sequence[Any], options: dict) -> tuple[Any, Any]:  # type: ignore[override]
+    def push_with(self, values: Sequence[Any], tangents: Sequence[Any], options: dict) -> tuple[Any, Any]:
         step = options["step"]
         active = active_inputs(step, [tangent is not None for tangent in tangents])
         moving, moved = derived(step.tape, ("push", active), lambda: _pushed(step, active))
@@ -216,10 +216,10 @@ def _pushed(step: Step, active: tuple[bool, ...]) -> tuple[Step, list[bool]]:
         return _push_step(step, values, tangents, state_moves, moved)
 
     tape = trace_flat(flat, [avals[i] for i in order])
-    counts = [len(port) + len(extra) for port, extra in zip(ports, moves, strict=True)]
+    params, state, xs = (len(port) + len(extra) for port, extra in zip(ports, moves, strict=True))
     ys = step.ys + sum(moved[step.state : step.state + step.ys])
     sums = step.sums + sum(moved[step.state + step.ys :])
-    return Step(tape, *counts, ys, sums), moved
+    return Step(tape, params, state, xs, ys, sums), moved
 
 
 def _push_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -111,6 +111,7 @@ class AbstractTape(Tape):
         self._captured: dict[int, Tensor] = {}
         self.input_avals: dict[int, Aval] = {}
         self.derived: dict[Any, Any] = {}
+        self.look: Callable[[], None] | None = None  # called at each operation, to learn names
 
     def input(self, value: Any) -> Tensor:
         held = super().input(value)
@@ -130,6 +131,8 @@ class AbstractTape(Tape):
         return node.ans[slot - start] if node.primitive.multiple else node.ans  # type: ignore[union-attr]
 
     def process(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        if self.look is not None:
+            self.look()
         values, slots = [], []
         for arg in args:
             if isinstance(arg, Tensor) and arg.owner is self:

@@ -90,6 +90,39 @@ class Tensor:
 
     __slots__ = ("owner", "slot", "value")
 
+    if TYPE_CHECKING:  # what numpy_protocols gives it: operators, and the attributes of an array
+
+        def __getattr__(self, name: str) -> Any: ...
+
+        __add__: Any
+        __radd__: Any
+        __sub__: Any
+        __rsub__: Any
+        __mul__: Any
+        __rmul__: Any
+        __truediv__: Any
+        __rtruediv__: Any
+        __pow__: Any
+        __rpow__: Any
+        __matmul__: Any
+        __rmatmul__: Any
+        __mod__: Any
+        __rmod__: Any
+        __floordiv__: Any
+        __rfloordiv__: Any
+        __neg__: Any
+        __abs__: Any
+        __lt__: Any
+        __le__: Any
+        __gt__: Any
+        __ge__: Any
+        __and__: Any
+        __or__: Any
+        __invert__: Any
+        __getitem__: Any
+        __len__: Any
+        __iter__: Any
+
     def __init__(self, owner: Trace, value: Any, slot: int = -1):
         self.owner, self.value, self.slot = owner, value, slot
 
@@ -137,16 +170,22 @@ class Trace:
 
     def close(self) -> None:
         """Refuse whatever is still done with the tensors of this trace."""
-        self.process = self._escaped  # type: ignore[method-assign]
-
-    def _escaped(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        raise TracingError(
-            f"{primitive.name}: an argument is a Tensor whose {self.purpose} has ended. A traced value must not "
-            "be kept "
-            "(in a global, an attribute or a list) beyond the function that was being transformed: return it instead"
-        )
+        self.process = _Escaped(self.purpose)  # type: ignore[method-assign]
 
     purpose = "trace"
+
+
+class _Escaped:
+    """The process of a trace that has ended. It does not refer to the trace, which so dies with its last user."""
+
+    def __init__(self, purpose: str):
+        self.purpose = purpose
+
+    def __call__(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
+        raise TracingError(
+            f"{primitive.name}: an argument is a Tensor whose {self.purpose} has ended. A traced value must not be kept "
+            "(in a global, an attribute or a list) beyond the function that was being transformed: return it instead"
+        )
 
 
 _thread = threading.local()

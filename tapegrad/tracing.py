@@ -17,46 +17,38 @@ from .tensor import Aval, Tensor, aval_of, opened
 
 
 class LocalNames:
-    """Learns, while a function runs, what its local variables are called when it returns.
+    """Learns what the local variables of a function are called, so that the gates of a cell keep their letters.
 
-    So the gates of a cell keep their letters on its tape. A function named ``step`` that the watched one calls
-    is watched
-    too (the cells of a stack); its names carry the number of the call.
+    While the function runs, its frame is kept; when it has returned, the frame still holds the variables. A function
+    named ``step`` that the watched one calls is watched too (the cells of a stack); its names carry the number of
+    the call.
     """
 
     def __init__(self, code: CodeType | None):
         self.code = code
-        self.found: list[tuple[str, dict[str, Any]]] = []
-        self.inner = 0
+        self.frames: list[FrameType] = []
 
-    def __enter__(self) -> LocalNames:
-        self.previous = sys.getprofile()
-        if self.code is not None:
-            sys.setprofile(self._seen)
-        return self
-
-    def __exit__(self, *problem: Any) -> None:
-        sys.setprofile(self.previous)
-
-    def _seen(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event != "return":
-            return
-        if frame.f_code is self.code:
-            self.found.insert(0, ("", dict(frame.f_locals)))
-        elif frame.f_code.co_name == "step":
-            self.found.append((f"{self.inner}.", dict(frame.f_locals)))
-            self.inner += 1
+    def look(self) -> None:
+        """Find the frames of watched functions on the stack."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code is not _TRACE_FLAT:
+            if (frame.f_code is self.code or frame.f_code.co_name == "step") and frame not in self.frames:
+                self.frames.append(frame)
+            frame = frame.f_back
 
     def names(self, tape: AbstractTape) -> dict[int, str]:
         """The name of each slot that a local variable held; the outermost function has the last word."""
         named: dict[int, str] = {}
         used: set[str] = set()
-        for prefix, variables in self.found:
-            for name, value in variables.items():
+        inner = [frame for frame in self.frames if frame.f_code is not self.code]
+        outer = [frame for frame in self.frames if frame.f_code is self.code]
+        for prefix, frame in [*[("", f) for f in outer], *[(f"{i}.", f) for i, f in enumerate(inner)]]:
+            for name, value in frame.f_locals.items():
                 if isinstance(value, Tensor) and value.owner is tape and value.slot not in named:
                     if prefix + name not in used:
                         named[value.slot] = prefix + name
                         used.add(prefix + name)
+        self.frames = []
         return named
 
 
@@ -78,7 +70,10 @@ def trace_flat(f: Callable, avals: Sequence[Aval], watched: Any = None) -> Abstr
     watched : callable, optional
         The function whose local variables name the slots.
     """
-    with opened(AbstractTape()) as tape, LocalNames(code_of(watched) if watched is not None else None) as names:
+    tape = AbstractTape()
+    names = LocalNames(code_of(watched) if watched is not None else None)
+    tape.look = names.look if watched is not None else None
+    with opened(tape):
         inputs = [tape.input(aval) for aval in avals]
         results = f(inputs)
         for result in results:
@@ -89,8 +84,12 @@ def trace_flat(f: Callable, avals: Sequence[Aval], watched: Any = None) -> Abstr
                 tape.outputs.append((held.slot, held.value))
             else:
                 tape.outputs.append((-1, result))
+    tape.look = None
     tape.names = names.names(tape)
     return tape
+
+
+_TRACE_FLAT = trace_flat.__code__
 
 
 def traceable(leaf: Any, path: str) -> Aval:
@@ -160,5 +159,10 @@ def argument_names(f: Callable, args: Sequence[Any]) -> list[str]:
     names = []
     for position, arg in enumerate(args):
         base = declared[position] if position < len(declared) else f"arg{position}"
-        names += [base if path == "value" else f"{base}{'' if path[0] == '[' else '.'}{path}" for path in pytree.paths(arg)]
+        names += [joined(base, path) for path in pytree.paths(arg)]
     return names
+
+
+def joined(base: str, path: str) -> str:
+    """The name of a leaf: that of its tree, with the path inside it."""
+    return base if path == "value" else f"{base}{'' if path[0] == '[' else '.'}{path}"

@@ -17,7 +17,7 @@ class UserPrimitive(Primitive):
 
     def __init__(self, function: Callable, shape: Callable | None = None, name: str | None = None):
         # Not in the registry of built-in primitives: a notebook may define the same name twice.
-        self.name = name or getattr(function, "__name__", "user_primitive")
+        self.name = str(name or getattr(function, "__name__", "user_primitive"))
         self.__doc__ = function.__doc__
         self.function, self.shape_rule = function, shape
         self.vjp_rules: tuple[Callable | None, ...] = ()

@@ -32,7 +32,7 @@ def tensordot(a, b, axes=2):
     return products.tensordot(asarray(a), asarray(b), axes)
 
 
-def einsum(subscripts: str, *operands: Any, out=None, optimize=None) -> Any:
+def einsum(subscripts: str, *operands: Any, out: Any = None, optimize: Any = None) -> Any:
     """numpy.einsum on any number of operands, contracted from left to right."""
     refuse("einsum", out=out)
     if not isinstance(subscripts, str):

@@ -49,9 +49,10 @@ def swapaxes(a, axis1, axis2):
 
 def moveaxis(a, source, destination):
     rank = len(a.shape)
-    sources = [source] if isinstance(source, (int, np.integer)) else list(source)
-    targets = [destination] if isinstance(destination, (int, np.integer)) else list(destination)
-    sources, targets = ([axes_of(i, rank)[0] for i in group] for group in (sources, targets))
+    sources, targets = (
+        [axes_of(int(i), rank)[0] for i in ([axes] if isinstance(axes, (int, np.integer)) else axes)]
+        for axes in (source, destination)
+    )
     order = [i for i in range(rank) if i not in sources]
     for target, given in sorted(zip(targets, sources, strict=True)):
         order.insert(target, given)

@@ -122,7 +122,7 @@ class Contract(Primitive):
         spec = options["spec"]
         new = next(c for c in ascii_letters if c not in spec.text)
         left, right = (new * flag + labels for flag, labels in zip(flags, (spec.left, spec.right), strict=True))
-        return product(*args, left, right, new + spec.out)
+        return product(args[0], args[1], left, right, new + spec.out)
 
 
 contract = Contract("contract")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import TapegradError, UnsupportedPrimitive
-from ..tensor import NOTHING, Aval, Tensor, apply
+from ..tensor import NOTHING, Aval, apply
 
 _REGISTRY: dict[str, Primitive] = {}
 
@@ -111,7 +111,8 @@ def like(g: Any, x: Any) -> Any:
     lead = len(g.shape) - len(shape)
     axes = tuple(range(lead)) + tuple([i for i, n in enumerate(shape, lead) if n == 1 and g.shape[i] != 1])
     if axes:
-        g = np.add.reduce(g, axis=axes, keepdims=len(axes) > lead)
+        reduce: Any = np.add.reduce
+        g = reduce(g, axis=axes, keepdims=len(axes) > lead)
     return g if g.shape == shape else g.reshape(shape)
 
 
@@ -119,12 +120,9 @@ def front(value: Any, flag: bool, size: int) -> Any:
     """``value`` with a leading batch axis, repeated where it has none."""
     if flag:
         return value
-    shape = shape_of(value)
-    return (
-        np.broadcast_to(value, (size, *shape))
-        if isinstance(value, (np.ndarray, np.generic, Tensor))
-        else (np.full(size, value))
-    )
+    if not hasattr(value, "shape"):
+        return np.full(size, value)
+    return np.broadcast_to(value, (size, *value.shape))
 
 
 def example(value: Any) -> Any:
