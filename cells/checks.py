@@ -115,18 +115,20 @@ def check_inputs(cell: Cell, xs: Any, dtype: np.dtype | None) -> tuple[int, np.d
                 "array; turn nested lists into an array with np.asarray(xs, np.float32), lists of arrays with np.stack"
             )
     length: tuple[int, ...] = ()
-    for name, leaf, spec in zip(_leaf_names("xs", xs), leaves, specs, strict=True):
+    for number, (leaf, spec) in enumerate(zip(leaves, specs, strict=True)):
         shape = _shape(leaf)
         if shape is None or len(shape) < 2 or (spec is not None and shape[2:] != spec.shape):
-            raise ShapeError(_wrong_input(cell, name, leaf, spec))
+            raise ShapeError(_wrong_input(cell, _leaf_name("xs", xs, number), leaf, spec))
         if length and shape[:2] != length:
             raise ShapeError(
-                f"{cell!r}: {name} has shape {shape}, the first of xs has (T, B) = {length}; expected the same numbers "
-                "of steps and sequences in all of xs"
+                f"{cell!r}: {_leaf_name('xs', xs, number)} has shape {shape}, the first of xs has (T, B) = {length}; "
+                "expected the same numbers of steps and sequences in all of xs"
             )
         length = shape[:2]
         if spec is not None:
-            dtype = _check_input_dtype(cell, name, leaf, spec, dtype)
+            if not _fits(leaf, spec, dtype):
+                raise DtypeError(_wrong_dtype(cell, _leaf_name("xs", xs, number), leaf, spec, dtype))
+            dtype = leaf.dtype if spec.dtype is None else dtype
     if not length:
         raise StructureError(f"{cell!r}: xs holds no array; give at least one of shape (T, B, ...)")
     if dtype is None:
@@ -152,21 +154,21 @@ def _wrong_input(cell: Cell, name: str, leaf: Any, spec: Input | None) -> str:
     return f"{text}; reshape xs"
 
 
-def _check_input_dtype(cell: Cell, name: str, leaf: Any, spec: Input, dtype: np.dtype | None) -> np.dtype | None:
+def _fits(leaf: Any, spec: Input, dtype: np.dtype | None) -> bool:
     if spec.dtype is None:
-        if leaf.dtype.kind != "f" or (dtype is not None and leaf.dtype != dtype):
-            wanted = dtype or np.dtype(np.float32)
-            raise DtypeError(
-                f"{cell!r}: {name} has dtype {leaf.dtype}, expected that of the parameters, {wanted}; write "
-                f"xs.astype(np.{wanted}), or make the parameters with cell.init(rng, dtype=...)"
-            )
-        return leaf.dtype
-    fits = leaf.dtype.kind in "iu" if spec.dtype.kind in "iu" else leaf.dtype == spec.dtype
-    if not fits:
-        raise DtypeError(
-            f"{cell!r}: {name} has dtype {leaf.dtype}, expected {spec.dtype}; write xs.astype(np.{spec.dtype})"
-        )
-    return dtype
+        return leaf.dtype.kind == "f" and (dtype is None or leaf.dtype == dtype)
+    return leaf.dtype.kind in "iu" if spec.dtype.kind in "iu" else leaf.dtype == spec.dtype
+
+
+def _wrong_dtype(cell: Cell, name: str, leaf: Any, spec: Input, dtype: np.dtype | None) -> str:
+    text = f"{cell!r}: {name} has dtype {leaf.dtype}, expected"
+    if spec.dtype is not None:
+        return f"{text} {spec.dtype}; write xs.astype(np.{spec.dtype})"
+    wanted = dtype or np.dtype(np.float32)
+    return (
+        f"{text} that of the parameters, {wanted}; write xs.astype(np.{wanted}), or make the parameters with "
+        "cell.init(rng, dtype=...)"
+    )
 
 
 # ---- state ----
@@ -177,20 +179,21 @@ def check_state(cell: Cell, state: Any, batch: int, dtype: np.dtype) -> None:
     declared: list[State]
     declared, expected = pytree.flatten(cell.state())
     leaves, structure = pytree.flatten(state)
-    remedy = f"start from cell.initial_state({batch}, np.{dtype})"
+    start = f"start from cell.initial_state({batch}, np.{dtype})"
     if structure != expected:
         raise StructureError(
             f"{cell!r}: state has the structure {_short(structure)}, expected {_short(expected)}, where * is an array; "
-            f"{remedy}"
+            f"{start}"
         )
-    for name, leaf, spec in zip(_leaf_names("state", state), leaves, declared, strict=True):
-        wanted = (batch, *spec.shape)
-        if _shape(leaf) != wanted:
-            raise ShapeError(f"{cell!r}: {name} is {describe(leaf)}, expected shape {wanted}; {remedy}")
-        if leaf.dtype != (spec.dtype or dtype):
+    for number, (leaf, spec) in enumerate(zip(leaves, declared, strict=True)):
+        shape, kind = (batch, *spec.shape), spec.dtype or dtype
+        if _shape(leaf) != shape:
+            name = _leaf_name("state", state, number)
+            raise ShapeError(f"{cell!r}: {name} is {describe(leaf)}, expected shape {shape}; {start}")
+        if leaf.dtype != kind:
+            name = _leaf_name("state", state, number)
             raise DtypeError(
-                f"{cell!r}: {name} has dtype {leaf.dtype}, expected {spec.dtype or dtype}; write "
-                f".astype(np.{spec.dtype or dtype}), or {remedy}"
+                f"{cell!r}: {name} has dtype {leaf.dtype}, expected {kind}; write .astype(np.{kind}), or {start}"
             )
 
 
@@ -208,11 +211,11 @@ def _shape(leaf: Any) -> tuple[int, ...] | None:
     return getattr(leaf, "shape", None) if hasattr(leaf, "dtype") else None
 
 
-def _leaf_names(argument: str, tree: Any) -> list[str]:
-    paths = pytree.paths(tree)
-    if paths == ["value"]:
-        return [argument]
-    return [argument + path if path.startswith("[") else f"{argument}.{path}" for path in paths]
+def _leaf_name(argument: str, tree: Any, number: int) -> str:
+    path = pytree.paths(tree)[number]
+    if pytree.structure(tree).kind == pytree.LEAF:
+        return argument
+    return argument + path if path.startswith("[") else f"{argument}.{path}"
 
 
 def _short(structure: pytree.Structure) -> str:

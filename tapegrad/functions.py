@@ -152,37 +152,37 @@ def softmax_cross_entropy(logits: Any, labels: Any, reduction: str = "mean", mas
     mask = _checked_mask(name, mask, logits.shape[:-1], whole=True)
     if mask is not None:
         logits = np.where(mask[..., None], logits, 0)
-    if labels.shape == logits.shape:
-        losses = _cross_entropy_of_distributions(name, log_softmax(logits), labels, mask)
-    else:
-        losses = _cross_entropy_of_classes(name, log_softmax(logits), labels, mask)
+    of_labels = _cross_entropy_of_distributions if labels.shape == logits.shape else _cross_entropy_of_classes
+    losses = of_labels(name, logits, labels, mask)
     return _reduced(name, losses, reduction, mask)
 
 
-def _cross_entropy_of_classes(name: str, log_p: Any, labels: Any, mask: Any) -> Any:
-    classes = log_p.shape[-1]
-    if labels.shape != log_p.shape[:-1]:
+def _cross_entropy_of_classes(name: str, logits: Any, labels: Any, mask: Any) -> Any:
+    classes = logits.shape[-1]
+    if labels.shape != logits.shape[:-1]:
         raise ShapeError(
-            f"{name}: labels have shape {labels.shape} and logits {log_p.shape}; expected integer labels of shape "
-            f"{log_p.shape[:-1]}, or one-hot labels of shape {log_p.shape}"
+            f"{name}: labels have shape {labels.shape} and logits {logits.shape}; expected integer labels of shape "
+            f"{logits.shape[:-1]}, or one-hot labels of shape {logits.shape}"
         )
     if labels.dtype.kind not in "iu":
         raise DtypeError(
             f"{name}: labels of shape {labels.shape} are class numbers and have dtype {labels.dtype}, expected "
-            f"integers; write labels.astype(np.int64), or give one-hot labels of shape {log_p.shape}"
+            f"integers; write labels.astype(np.int64), or give one-hot labels of shape {logits.shape}"
         )
     if mask is not None:
         labels = np.where(mask, labels, 0)
     if not isinstance(labels, Tensor) and labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise OptionError(
             f"{name}: labels run from {labels.min()} to {labels.max()}, expected 0 to {classes - 1} for logits of "
-            f"shape {log_p.shape}; give the last layer one output per class, and leave padding out with mask="
+            f"shape {logits.shape}; give the last layer one output per class, and leave padding out with mask="
         )
-    rows = np.arange(labels.size)
-    return -np.reshape(np.reshape(log_p, (labels.size, classes))[rows, np.reshape(labels, -1)], labels.shape)
+    # Not log_softmax and then the one element of each row: that would write the whole array once more.
+    shifted = np.reshape(logits - stop_gradient(np.max(logits, axis=-1, keepdims=True)), (labels.size, classes))
+    of_label = shifted[np.arange(labels.size), np.reshape(labels, -1)]
+    return np.reshape(np.log(np.sum(np.exp(shifted), axis=-1)) - of_label, labels.shape)
 
 
-def _cross_entropy_of_distributions(name: str, log_p: Any, labels: Any, mask: Any) -> Any:
+def _cross_entropy_of_distributions(name: str, logits: Any, labels: Any, mask: Any) -> Any:
     if not isinstance(labels, Tensor):
         counted = labels if mask is None or isinstance(mask, Tensor) else labels[mask]
         sums = counted.sum(axis=-1, dtype=np.float64)
@@ -193,7 +193,7 @@ def _cross_entropy_of_distributions(name: str, log_p: Any, labels: Any, mask: An
                 "one-hot rows, or probabilities that sum to 1. Leave padding out with mask=, and give class numbers "
                 f"as integers of shape {labels.shape[:-1]}"
             )
-    labels = labels.astype(log_p.dtype)
+    labels, log_p = labels.astype(logits.dtype), log_softmax(logits)
     if mask is not None:
         labels = np.where(mask[..., None], labels, 0)
     # A class that cannot occur (logit -inf) and does not occur costs nothing, where 0 * inf would be NaN.
