@@ -1,0 +1,26 @@
+"""Checks of derivatives, and Hypothesis strategies, for test suites that stand on tapegrad.
+
+:func:`check_grads` needs nothing beyond NumPy. The strategies :func:`arrays`, :func:`shapes`, :func:`programs` and
+:func:`cells` need Hypothesis (``pip install "tapegrad[test]"``), which is imported when one of them is first used.
+"""
+
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
+from .gradients import GradientMismatch as GradientMismatch
+from .gradients import RoughDerivative as RoughDerivative
+from .gradients import check_grads as check_grads
+
+_STRATEGIES = {"arrays": "strategies", "shapes": "strategies", "programs": "random_programs", "cells": "random_cells"}
+
+__all__ = ["GradientMismatch", "RoughDerivative", "arrays", "cells", "check_grads", "programs", "shapes"]
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _STRATEGIES:
+        return getattr(_import_module(f"{__name__}.{_STRATEGIES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,119 @@
+"""Directional derivatives without differentiation rules, to hold the rules against.
+
+The function is only evaluated, on plain ndarrays. Two independent methods are used: central differences at
+shrinking steps, extrapolated to step zero, which take any function; and the complex step
+``imag(f(x + i e v)) / e``, which is exact to rounding but only for functions that are analytic in NumPy's complex
+arithmetic. The second is believed only where it confirms the first.
+
+References
+----------
+Ridders 1982, "Accurate computation of F'(x) and F'(x) F''(x)"; Squire & Trapp 1998, "Using complex variables to
+estimate derivatives of real functions".
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+COMPLEX_STEP = 1e-30
+STEPS = 2.0 ** -np.arange(4, 20)  # from 1/16, which is accurate, down to what a narrow domain may need
+SETTLED = 1e-11
+AGREEMENT = 1e-5
+
+
+class Difference(NamedTuple):
+    """A derivative found by evaluation.
+
+    Attributes
+    ----------
+    value : list of ndarray
+        One float64 array for each result of the function.
+    error : list of ndarray
+        An estimate of how far each element may be off.
+    method : str
+        "complex step" or "central differences".
+    """
+
+    value: list[np.ndarray]
+    error: list[np.ndarray]
+    method: str
+
+
+def directional(f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.ndarray]) -> Difference:
+    """The derivative of ``f`` at ``args`` along ``direction``.
+
+    Parameters
+    ----------
+    f : callable
+        From float64 (or complex) arrays to a list of arrays.
+    args, direction : sequences of float64 arrays of the same shapes
+    """
+    value, error = central(f, args, direction)
+    exact = complex_step(f, args, direction)
+    if exact is None:
+        return Difference(value, error, "central differences")
+    for by_step, by_difference, doubt in zip(exact, value, error, strict=True):
+        scale = np.max(np.abs(by_difference), initial=0.0)
+        margin = AGREEMENT * scale + np.minimum(10 * doubt, 1e-3 * scale) + 1e-12
+        if not np.all(np.abs(by_step - by_difference) <= margin):
+            return Difference(value, error, "central differences")
+    return Difference(exact, [np.zeros_like(d) for d in exact], "complex step")
+
+
+def central(f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.ndarray]) -> tuple[list, list]:
+    """Central differences, extrapolated by Neville's scheme; for each element the entry with the least doubt."""
+
+    def moved(by: float) -> list[np.ndarray]:
+        given = [x + by * v for x, v in zip(args, direction, strict=True)]
+        return [np.asarray(y, np.float64) for y in f(*given)]
+
+    tables: list[_Table] | None = None
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a large step may leave the domain; the result is then not taken
+        for h in STEPS:
+            ahead, behind = moved(h), moved(-h)
+            tables = tables or [_Table(y.shape) for y in ahead]
+            for table, a, b in zip(tables, ahead, behind, strict=True):
+                # The noise is what rounding of the values alone does to the quotient.
+                table.add((a - b) / (2 * h), np.finfo(float).eps * (np.abs(a) + np.abs(b)) / h)
+            if all(table.settled() for table in tables):
+                break
+    return [table.best for table in tables or []], [table.doubt for table in tables or []]
+
+
+class _Table:
+    """Differences at steps halved each time, and their extrapolations to step zero."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.best, self.doubt = np.zeros(shape), np.full(shape, np.inf)
+        self.last: list[np.ndarray] = []
+
+    def add(self, difference: np.ndarray, noise: np.ndarray) -> None:
+        entries = [difference]
+        for order, above in enumerate(self.last, 1):
+            factor = 4.0**order
+            entries.append((factor * entries[-1] - above) / (factor - 1))
+            error = np.maximum(np.abs(entries[-1] - entries[-2]), np.abs(entries[-1] - above)) + noise
+            better = error < self.doubt
+            self.best, self.doubt = np.where(better, entries[-1], self.best), np.where(better, error, self.doubt)
+        self.last = entries
+
+    def settled(self) -> bool:
+        return bool(np.all(self.doubt <= SETTLED * np.abs(self.best) + 1e-13))
+
+
+def complex_step(f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+    """The derivative by a complex step, or None where ``f`` does not take complex numbers."""
+    given = [x + 1j * COMPLEX_STEP * v for x, v in zip(args, direction, strict=True)]
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)
+            results = [np.imag(y) / COMPLEX_STEP for y in f(*given)]
+    except Exception:  # whatever f does with numbers that it was not written for
+        return None
+    return results if all(np.all(np.isfinite(y)) for y in results) else None

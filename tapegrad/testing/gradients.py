@@ -1,0 +1,271 @@
+"""check_grads: the derivatives of a function, in both modes and every nesting of them, against its evaluation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import pytree
+from ..errors import DtypeError, OptionError, TapegradError
+from ..transforms import jvp, vjp
+from .differences import Difference, directional
+
+MODES = {"rev": "reverse mode", "fwd": "forward mode"}
+RTOL, ATOL = 1e-7, 1e-9
+PRINTED = 40  # elements of an argument that a failure still prints in full
+
+
+class GradientMismatch(TapegradError, AssertionError):
+    """A derivative is not what evaluating the function says."""
+
+
+class RoughDerivative(GradientMismatch):
+    """The function could not be differentiated by evaluation as accurately as the comparison needs."""
+
+
+class _Settings(NamedTuple):
+    modes: tuple[str, ...]
+    rtol: float
+    atol: float
+    seed: int
+    name: str
+
+
+class _Flat(NamedTuple):
+    """A function of the floating leaves alone, with its results as a list of floating arrays."""
+
+    function: Callable
+    args: list[np.ndarray]
+    names: list[str]
+
+
+def check_grads(
+    f: Callable,
+    args: Sequence[Any],
+    *,
+    modes: Sequence[str] = ("rev", "fwd"),
+    order: int = 2,
+    rtol: float = RTOL,
+    atol: float = ATOL,
+    seed: int = 0,
+) -> None:
+    """Compare the derivatives of ``f`` with ones found by evaluating it, and with each other.
+
+    For each argument a random direction v and random weights u of the result are drawn. Then
+
+    * the tangent J v that forward mode gives, element by element,
+    * the projection <J'u, v> of the cotangent that reverse mode gives, and
+    * the adjoint identity <J v, u> = <v, J'u> between the two
+
+    are held against J v by complex step, or by extrapolated central differences where ``f`` is not analytic. Values,
+    shapes and dtypes of what the modes return are compared too. For the second order the same is done
+    to J v and to J'u as functions of the arguments, in each nesting of the modes; and so on.
+
+    Parameters
+    ----------
+    f : callable
+        From pytrees of arrays to a pytree of arrays, in NumPy functions. It is called with ndarrays, complex
+        ones too, and with Tensors.
+    args : sequence of pytrees
+        The point. Floating arrays are taken as float64 and differentiated; integers, booleans and all else are
+        passed on.
+    modes : sequence of {"rev", "fwd"}
+    order : int
+        How often to differentiate, 1 or more.
+    rtol, atol : float
+        What is allowed, relative to the size of the terms of the projection, and absolutely.
+    seed : int
+        Of the directions and weights.
+
+    Raises
+    ------
+    GradientMismatch
+        With the argument, mode, order, both numbers, the error and a call that repeats it. It is an AssertionError.
+    RoughDerivative
+        When evaluation gives no derivative good enough to tell: near a kink, a pole, or with large values.
+    DtypeError
+        When no argument is floating.
+
+    Examples
+    --------
+    >>> check_grads(lambda w, x: np.tanh(x @ w), (np.ones((3, 2)), np.arange(3.0)))
+    """
+    unknown = [mode for mode in modes if mode not in MODES]
+    if unknown or not modes:
+        raise OptionError(f"check_grads: modes={tuple(modes)!r}; give one or both of 'rev' and 'fwd'")
+    if not isinstance(order, int) or order < 1:
+        raise OptionError(f"check_grads: order={order!r}; give 1 for first derivatives, 2 for second, and so on")
+    name = getattr(f, "__name__", getattr(f, "name", type(f).__name__))
+    settings = _Settings(tuple(modes), rtol, atol, seed, name)
+    flat = _flattened(f, args)
+    _check_values(flat, settings)
+    _check(flat, settings, order, (), np.random.default_rng(seed))
+
+
+def _flattened(f: Callable, args: Sequence[Any]) -> _Flat:
+    leaves, structure = pytree.flatten(tuple(args))
+    paths = pytree.paths(tuple(args))
+    floating = [i for i, leaf in enumerate(leaves) if np.issubdtype(getattr(leaf, "dtype", type(leaf)), np.floating)]
+    if not floating:
+        raise DtypeError("check_grads: no argument is floating; there is nothing to differentiate by")
+
+    def function(*given: Any) -> list[Any]:
+        filled = list(leaves)
+        for i, value in zip(floating, given, strict=True):
+            filled[i] = value
+        results = pytree.leaves(f(*structure.unflatten(filled)))
+        return [y for y in results if np.issubdtype(getattr(y, "dtype", type(y)), np.inexact)]
+
+    return _Flat(function, [np.array(leaves[i], np.float64) for i in floating], [f"args{paths[i]}" for i in floating])
+
+
+def _check_values(flat: _Flat, settings: _Settings) -> None:
+    """What the modes say of the value must be the value."""
+    plain = flat.function(*flat.args)
+    found = {
+        "rev": lambda: vjp(flat.function, *flat.args)[0],
+        "fwd": lambda: jvp(flat.function, flat.args, [np.ones_like(x) for x in flat.args])[0],
+    }
+    for mode in settings.modes:
+        for place, (expected, value) in enumerate(zip(plain, found[mode](), strict=True)):
+            if np.shape(value) != np.shape(expected) or not np.allclose(value, expected, 1e-9, 1e-12, equal_nan=True):
+                raise GradientMismatch(
+                    f"check_grads: under {MODES[mode]} result {place} of {settings.name} is\n{value}\nand without "
+                    f"differentiation it is\n{expected}"
+                )
+
+
+def _draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """No element near 0, so that none hides."""
+    return rng.uniform(0.4, 1.0, shape) * rng.choice([-1.0, 1.0], shape)
+
+
+def _check(flat: _Flat, settings: _Settings, order: int, path: tuple[str, ...], rng: np.random.Generator) -> None:
+    directions = [_draw(rng, x.shape) for x in flat.args]
+    weights = [_draw(rng, np.shape(y)) for y in flat.function(*flat.args)]
+    pulled = None
+    if "rev" in settings.modes:
+        pulled = _pulled(flat, weights, settings, path)
+    for i, v in enumerate(directions):
+        along = [v if k == i else np.zeros_like(x) for k, x in enumerate(flat.args)]
+        truth = directional(flat.function, flat.args, along)
+        report = _Report(flat, settings, path, i, truth)
+        if pulled is not None:
+            report.compare("rev", np.sum(pulled[i] * v), truth, weights, np.sum(np.abs(pulled[i] * v)))
+        if "fwd" in settings.modes:
+            pushed = report.tangents(v)
+            report.elementwise(pushed, truth)
+            if pulled is not None:
+                report.adjoint(pushed, weights, np.sum(pulled[i] * v), np.sum(np.abs(pulled[i] * v)))
+    if order > 1:
+        for mode in settings.modes:
+            derived = _derivative(flat, mode, directions, weights)
+            _check(derived, settings, order - 1, (*path, mode), rng)
+
+
+def _pulled(flat: _Flat, weights: list, settings: _Settings, path: tuple[str, ...]) -> Sequence[np.ndarray]:
+    cotangents = vjp(flat.function, *flat.args)[1](list(weights))
+    for x, g, name in zip(flat.args, cotangents, flat.names, strict=True):
+        if np.shape(g) != x.shape or g.dtype != x.dtype:
+            raise GradientMismatch(
+                f"check_grads: reverse mode, order {len(path) + 1}: {name} has shape {x.shape} and dtype {x.dtype}, "
+                f"and its cotangent shape {np.shape(g)} and dtype {g.dtype} (function {settings.name})"
+            )
+    return cotangents
+
+
+def _derivative(flat: _Flat, mode: str, directions: list, weights: list) -> _Flat:
+    """The first derivative, contracted with fixed directions or weights, as a function of the same arguments."""
+    if mode == "rev":
+        return flat._replace(function=lambda *given: list(vjp(flat.function, *given)[1](list(weights))))
+    return flat._replace(function=lambda *given: list(jvp(flat.function, given, directions)[1]))
+
+
+class _Report:
+    """The comparisons for one argument, and their message when one fails."""
+
+    def __init__(self, flat: _Flat, settings: _Settings, path: tuple[str, ...], which: int, truth: Difference):
+        self.flat, self.settings, self.path, self.which, self.truth = flat, settings, path, which, truth
+
+    def tangents(self, v: np.ndarray) -> list[np.ndarray]:
+        """J v, along this argument alone: the others stay outside of the differentiation."""
+        args, i = self.flat.args, self.which
+
+        def of_one(x: Any) -> list[Any]:
+            return self.flat.function(*args[:i], x, *args[i + 1 :])
+
+        pushed = jvp(of_one, (args[i],), (v,))[1]
+        for place, (tangent, expected) in enumerate(zip(pushed, self.truth.value, strict=True)):
+            if np.shape(tangent) != expected.shape:
+                raise GradientMismatch(
+                    f"{self._where('fwd')}: the tangent of result {place} has shape {np.shape(tangent)}, the result "
+                    f"has {expected.shape}"
+                )
+        return pushed
+
+    def compare(self, mode: str, found: Any, truth: Difference, weights: list, size: Any) -> None:
+        """<J'u, v> against <u, J v> by evaluation."""
+        terms = [u * y for u, y in zip(weights, truth.value, strict=True)]
+        expected = sum(float(np.sum(t)) for t in terms)
+        doubt = sum(float(np.sum(np.abs(u) * e)) for u, e in zip(weights, truth.error, strict=True))
+        self._judge(mode, found, expected, max(sum(float(np.sum(np.abs(t))) for t in terms), float(size)), doubt)
+
+    def elementwise(self, pushed: list, truth: Difference) -> None:
+        """J v against evaluation: the worst element of each result."""
+        for place, (found, expected, doubt) in enumerate(zip(pushed, truth.value, truth.error, strict=True)):
+            if expected.size:
+                gap = np.abs(found - expected)
+                worst = np.unravel_index(np.argmax(np.where(np.isnan(gap), np.inf, gap)), gap.shape)
+                scale = np.max(np.abs(expected))
+                at = f"at element {tuple(map(int, worst))} of result {place}"
+                self._judge("fwd", found[worst], expected[worst], scale, doubt[worst], at)
+
+    def adjoint(self, pushed: list, weights: list, pulled: Any, size: Any) -> None:
+        """<J v, u> against <v, J'u>: both are exact, so this is as sharp as rounding allows."""
+        terms = [u * y for u, y in zip(weights, pushed, strict=True)]
+        scale = max(sum(float(np.sum(np.abs(t))) for t in terms), float(size))
+        found = sum(float(np.sum(t)) for t in terms)
+        if not abs(found - pulled) <= self.settings.atol * 1e-2 + 1e-10 * scale:
+            raise GradientMismatch(
+                f"{self._where('fwd')}: the adjoint identity fails: <J v, u> = {found!r} by forward mode, "
+                f"<v, J'u> = {float(pulled)!r} by reverse mode\n{self._snippet()}"
+            )
+
+    def _judge(self, mode: str, found: Any, expected: Any, scale: float, doubt: float, at: str = "") -> None:
+        found, expected = float(found), float(expected)
+        allowed = self.settings.atol + self.settings.rtol * scale
+        gap = abs(found - expected)
+        if gap <= allowed:
+            return
+        text = (
+            f"{self._where(mode)}{' ' + at if at else ''}:\n"
+            f"  found                   {found!r}\n"
+            f"  by {self.truth.method:<20} {expected!r}, off by at most {doubt:.1e}\n"
+            f"  relative error          {gap / scale if scale else np.inf:.2e}, allowed {self.settings.rtol:.0e}"
+        )
+        if doubt > allowed and not (doubt < 1e-3 * scale and gap > 100 * doubt):
+            raise RoughDerivative(
+                f"{text}\nEvaluation is no judge here: choose a point farther from kinks, poles and large values, or a "
+                f"larger rtol\n{self._snippet()}"
+            )
+        raise GradientMismatch(f"{text}\n{self._snippet()}")
+
+    def _where(self, mode: str) -> str:
+        nesting = " of ".join(MODES[m] for m in (mode, *reversed(self.path)))
+        return (
+            f"check_grads: the derivative of {self.settings.name} with respect to {self.flat.names[self.which]} "
+            f"is wrong in {nesting} (order {len(self.path) + 1})"
+        )
+
+    def _snippet(self) -> str:
+        shown = []
+        for name, x in zip(self.flat.names, self.flat.args, strict=True):
+            with np.printoptions(floatmode="unique", threshold=PRINTED + 1):
+                body = repr(x) if x.size <= PRINTED else f"<float64 array of shape {x.shape}>"
+            shown.append(f"  {name} = {body}")
+        order, modes = len(self.path) + 1, self.settings.modes
+        call = f"check_grads({self.settings.name}, args, modes={modes!r}, order={order}, seed={self.settings.seed})"
+        return "\n".join(itertools.chain(["Repeat it with", f"  tapegrad.testing.{call}", "where"], shown))
