@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -9,14 +10,19 @@ from typing import Any
 import numpy as np
 
 from tapegrad.scan_primitive import Step
+from tapegrad.structure import FLOATS, structure_key
 
 
 class Program:
-    """A step's tape as two lists of calls: what depends on the parameters alone, and what every step does."""
+    """A step's tape as two lists of calls: what depends on the parameters alone, and what every step does.
+
+    ``numbers`` says where the floating literals stand: steps that differ in them alone share one program.
+    """
 
     def __init__(self, step: Step):
         tape = step.tape
         self.env: list[Any] = [None] * len(tape.nodes)
+        self.numbers: list[int] = []
         for slot, value in tape.consts.items():
             self.env[slot] = value
         self.once: list[tuple] = []
@@ -39,6 +45,8 @@ class Program:
 
     def _constant(self, value: Any) -> int:
         self.env.append(value)
+        if isinstance(value, FLOATS):
+            self.numbers.append(len(self.env) - 1)
         return len(self.env) - 1
 
     @staticmethod
@@ -51,6 +59,24 @@ class Program:
                 env[slot] = ans
 
 
+_PROGRAMS: OrderedDict[Any, Program] = OrderedDict()
+
+
+def program_of(step: Step) -> tuple[Program, list[Any]]:
+    """The program for a step and its floating literals; one program serves every tape of the same structure."""
+    found = step.tape.derived.get("program")
+    if found is None:
+        numbers: list[Any] = []
+        key = structure_key(step.tape, numbers), step.params, step.state, step.xs, step.ys, step.sums
+        program = _PROGRAMS.get(key)
+        if program is None:
+            program = _PROGRAMS[key] = Program(step)
+            if len(_PROGRAMS) > 512:
+                _PROGRAMS.popitem(last=False)
+        found = step.tape.derived["program"] = program, numbers
+    return found
+
+
 class ReferenceBackend:
     """Runs every step with NumPy."""
 
@@ -60,10 +86,10 @@ class ReferenceBackend:
         return None
 
     def run(self, step: Step, args: Sequence[Any], length: int, reverse: bool) -> tuple:
-        program = step.tape.derived.get("program")
-        if program is None:
-            program = step.tape.derived["program"] = Program(step)
+        program, numbers = program_of(step)
         env = list(program.env)
+        for slot, value in zip(program.numbers, numbers, strict=True):
+            env[slot] = value
         for slot, value in zip(program.inputs[: step.params], args[: step.params], strict=True):
             env[slot] = value
         program.execute(program.once, env)

@@ -18,6 +18,7 @@ from .masks import Masks
 from .primitives.registry import shape_of
 from .rules import checkpoint as checkpointed
 from .scan_primitive import Step, scan_primitive
+from .structure import interned
 from .tensor import Aval, Tensor, apply, aval_of
 from .tracing import joined, trace_flat, traceable
 
@@ -186,6 +187,7 @@ def _scan(step: Callable, params: Any, state: Any, xs: Any, steps: int, reverse:
                 _tapes.popitem(last=False)
     traced, y_tree, names = found
     captured, traced.captured = traced.captured, []  # the values are this call's; a tape does not keep them
+    traced = interned(traced) if key is None or captured else traced
     init = [
         leaf if not aval.weak else np.asarray(leaf, dtype)
         for leaf, aval, dtype in zip(s_leaves, avals[1], traced.state_dtypes, strict=True)

@@ -54,6 +54,28 @@ def test_the_cache_is_bounded(traced):
     assert len(import_module("tapegrad.scan")._tapes) <= 512
 
 
+def test_one_program_serves_every_value_of_a_captured_number(monkeypatch):
+    reference = import_module("tapegrad.backends.reference")
+    monkeypatch.setattr(reference, "_PROGRAMS", type(reference._PROGRAMS)())
+    for k in np.linspace(0.1, 2, 100).tolist():
+        f = lambda s, k=k: tg.scan(lambda w, s, x: (k * np.tanh(s) + 0.5, s), None, s, None, length=2)[0]  # noqa: E731
+        expected = k * np.tanh(k * np.tanh(0.3) + 0.5) + 0.5
+        np.testing.assert_allclose(f(0.3), expected)
+    assert len(reference._PROGRAMS) == 1
+
+
+def test_fresh_closures_over_arrays_are_derived_once(monkeypatch):
+    residuals = import_module("tapegrad.scan_primitive")
+    real, made = residuals.Linearised, []
+    monkeypatch.setattr(residuals, "Linearised", lambda *args: made.append(1) or real(*args))
+    for i in range(20):
+        W = np.full((3, 3), 0.01 * i)
+        f = lambda s, W=W: np.sum(tg.scan(lambda _, s, x: (np.tanh(s @ W), s), None, s, None, length=3)[1])  # noqa: E731
+        g, e = tg.grad(f)(np.ones(3)), 1e-6 * np.eye(3)[0]
+        np.testing.assert_allclose(g[0], (f(np.ones(3) + e) - f(np.ones(3) - e)) / 2e-6, rtol=1e-6)
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize("make", [lambda k: lambda w, s, x: (k * s + x, s)], ids=["float"])
 def test_a_captured_number_is_never_stale(make):
     for k in (1.0, 2.0, 3.0, True, 1, np.float64(2.0)):

@@ -1,0 +1,76 @@
+"""When two tapes are the same: keys for what is derived from a tape, and for what is compiled from it.
+
+With its numbers, the key says that all that follows from one tape follows from the other: :func:`interned` then keeps
+the first. Without them it says that one compiled loop serves both, with the numbers as arguments.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from .tape import AbstractTape
+from .tensor import aval_of
+
+FLOATS = (float, np.floating)
+
+
+def structure_key(tape: AbstractTape, numbers: list[Any] | None = None) -> tuple:
+    """A hashable key of a tape.
+
+    Parameters
+    ----------
+    tape : AbstractTape
+    numbers : list, optional
+        Floating literals are appended here, in order, and left out of the key; without it they are part of it.
+    """
+    nodes = []
+    for slot, node in enumerate(tape.nodes):
+        if node is not None:
+            literals = tuple([_literal(v, numbers) for s, v in zip(node.slots, node.args, strict=True) if s < 0])
+            options = tuple([(name, _option(value)) for name, value in sorted(node.options.items())])
+            nodes.append((slot, id(node.primitive), tuple(node.slots), literals, options))
+    outputs = tuple([(s, None if s >= 0 else _literal(v, numbers)) for s, v in tape.outputs])
+    inputs = tuple([(s, tape.aval(s)) for s in tape.inputs])
+    consts = tuple([(s, id(value)) for s, value in tape.consts.items()])
+    return tuple(nodes), inputs, outputs, consts, tuple(tape.names.items())
+
+
+def _literal(value: Any, numbers: list[Any] | None) -> Any:
+    if numbers is not None and isinstance(value, FLOATS):
+        numbers.append(value)
+        return type(value)
+    return type(value), np.asarray(value).tobytes(), aval_of(value).dtype
+
+
+def _option(value: Any) -> Any:
+    tape = getattr(value, "tape", value)
+    if isinstance(tape, AbstractTape):
+        counts = tuple([v for v in vars(value).values() if isinstance(v, int)]) if tape is not value else ()
+        return structure_key(tape), counts
+    if isinstance(value, (tuple, list)):
+        return tuple([_option(item) for item in value])
+    if isinstance(value, slice):
+        return "slice", value.start, value.stop, value.step
+    try:
+        hash(value)
+    except TypeError:
+        return id(value)
+    return type(value), value
+
+
+_seen: OrderedDict[tuple, Any] = OrderedDict()
+
+
+def interned(step: Any) -> Any:
+    """The first step with an equal tape and ports: what was derived from it need not be derived again."""
+    key = structure_key(step.tape), step.params, step.state, step.xs, step.ys, step.sums
+    if step.tape.consts:
+        return step
+    first = _seen.setdefault(key, step)
+    _seen.move_to_end(key)
+    if len(_seen) > 512:
+        _seen.popitem(last=False)
+    return first
