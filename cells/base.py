@@ -230,8 +230,8 @@ class Cell:
             Where True, the sequence starts again from ``state`` before that step.
         reverse : bool
             Whether to run from the last step, of each sequence, to the first.
-        record : optional
-            Names of local variables of ``step`` to return too.
+        record : True, str or sequence of str, optional
+            Names of local variables of ``step`` (its gates, say) to return too; True for all.
         checkpoint, backend
             As for :func:`tapegrad.scan`.
 

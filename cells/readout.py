@@ -58,7 +58,7 @@ class Readout(Cell):
         return self.step(params, None, h)[1]
 
     def logits(self, params: Any, h: Any) -> Any:
-        """What goes into psi, h W_hy + b_y: the cross entropies of :mod:`tapegrad.functions` are taken from it.
+        """What goes into psi, h W_hy + b_y; the cross entropies of :mod:`tapegrad.functions` want this.
 
         Parameters, errors and shapes are those of a call.
         """

@@ -47,8 +47,8 @@ class Stacked(Cell):
     Notes
     -----
     Parameters: ``{"layer0": ..., "layer1": ...}``. State: a tuple of the states of the layers. Output: that of the
-    top layer. Sizes are compared when the stack is made, as far as the layers tell their ``output_size``; else when it
-    first runs.
+    top layer. ``record`` knows the gates of layer 0 as "0.i" and so on. Sizes are compared when the stack is made, as
+    far as the layers tell their ``output_size``; else when it first runs.
 
     References
     ----------

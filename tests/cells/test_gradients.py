@@ -11,8 +11,9 @@ from tapegrad import functions as F
 from tapegrad import pytree
 from tapegrad.cells import GRU, LSTM, Elman, Linear, Stacked, variants
 from tests.cells.drawing import random_inputs, random_params, random_state, unroll
+from tests.numeric import assert_close, dot, moved, slope
 
-STEPS, BATCH, BOUND = 4, 2, 1e-7
+STEPS, BATCH = 4, 2
 EVERY = pytest.mark.parametrize("variant", variants(), ids=str)
 SEEDS = pytest.mark.parametrize("seed", [0, 1])
 
@@ -45,29 +46,6 @@ class Problem:
     def __call__(self, point):
         params, state, xs = point
         return self.loss(*self.cell(params, xs, state))
-
-
-def moved(point, direction, by):
-    return pytree.map(lambda p, d: p + by * d, point, direction)
-
-
-def slope(f, h=1e-3):
-    """f'(0), for a number or a pytree, by the central difference of fourth order."""
-    near, far = (pytree.map(lambda a, b: a - b, f(k * h), f(-k * h)) for k in (1, 2))
-    return pytree.map(lambda a, b: (8 * a - b) / (12 * h), near, far)
-
-
-def dot(a, b):
-    return sum(float(np.sum(x * y)) for x, y in zip(pytree.leaves(a), pytree.leaves(b), strict=True))
-
-
-def assert_close(result, expected, bound=BOUND):
-    """Leaf by leaf, relative to the largest element of the leaf."""
-    assert pytree.structure(result) == pytree.structure(expected)
-    for path, a, b in zip(pytree.paths(expected), pytree.leaves(result), pytree.leaves(expected), strict=True):
-        assert np.shape(a) == np.shape(b), path
-        error = np.max(np.abs(a - b), initial=0) / np.max(np.abs(b), initial=1e-300)
-        assert error < bound, f"{path}: relative error {error:.2e}"
 
 
 # relu has a kink: a difference must not straddle it.
@@ -187,82 +165,6 @@ def test_a_batch_of_parameters_through_vmap(variant):
     for k, one in enumerate(many):
         alone = tg.grad(lambda p: problem((p, state, xs)))(one)
         assert_close(pytree.map(lambda leaf, k=k: leaf[k], grads), alone, 1e-11)
-
-
-# ---- the functions that the cells and their losses are made of ----
-
-
-def smooth(f, seed=0, shape=(3, 4)):
-    rng = np.random.default_rng(seed)
-    x, w = 2 * rng.standard_normal(shape), None
-    w = rng.standard_normal(np.shape(f(x)))
-    return x, lambda x: np.sum(np.sin(f(x)) * w)
-
-
-@pytest.mark.parametrize(
-    "f",
-    [
-        F.sigmoid,
-        F.softplus,
-        F.relu,
-        F.softmax,
-        lambda x: F.softmax(x, axis=0),
-        F.log_softmax,
-        F.logsumexp,
-        lambda x: F.logsumexp(x, axis=1),
-        lambda x: F.logsumexp(x, axis=0, keepdims=True),
-        lambda x: F.softmax_cross_entropy(x, [0, 3, 1]),
-        lambda x: F.softmax_cross_entropy(x, np.eye(4)[[0, 3, 1]], reduction="sum"),
-        lambda x: F.softmax_cross_entropy(x, [0, 99, 1], reduction="none", mask=np.array([True, False, True])),
-        lambda x: F.binary_cross_entropy(x, np.eye(4)[:3] * 0.7),
-        lambda x: F.binary_cross_entropy(x, np.eye(4)[:3] > 0, mask=np.array([True, False, True])),
-        lambda x: F.mse(x, np.ones((3, 4))),
-    ],
-)
-def test_functions_to_second_order(f):
-    x, g = smooth(f)
-    v = np.random.default_rng(1).standard_normal(x.shape)
-    h = 1e-5 if f is F.relu else 1e-3
-    assert_close(tg.jvp(g, (x,), (v,))[1], slope(lambda t: g(x + t * v), h))
-    assert np.sum(tg.grad(g)(x) * v) == pytest.approx(slope(lambda t: g(x + t * v), h), rel=BOUND)
-    assert_close(tg.jvp(tg.grad(g), (x,), (v,))[1], slope(lambda t: tg.grad(g)(x + t * v), h))
-    assert_close(tg.grad(lambda x: np.sum(tg.grad(g)(x) * v))(x), tg.jvp(tg.grad(g), (x,), (v,))[1], 1e-10)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gradients_of_the_losses_at_the_ends(dtype):
-    """Textbook gradients: softmax(x) - one-hot, and sigmoid(x) - t; finite even where the loss is not."""
-    logits = np.array([[1e4, -1e4], [1e4, -1e4], [0, -np.inf], [0, -np.inf]], dtype)
-    labels = np.array([0, 1, 0, 1])
-    for given in (labels, np.eye(2, dtype=dtype)[labels]):
-        grads = tg.grad(lambda x, given=given: F.softmax_cross_entropy(x, given, reduction="sum"))(logits)
-        np.testing.assert_array_equal(grads, np.array([[0, 0], [1, -1], [0, 0], [1, -1]], dtype))
-        assert grads.dtype == dtype
-    x = np.array([1e4, 1e4, -1e4, -1e4, np.inf, -np.inf], dtype)
-    t = np.array([1, 0, 1, 0, 1, 0], dtype)
-    grads = tg.grad(lambda x: F.binary_cross_entropy(x, t, reduction="sum"))(x)
-    np.testing.assert_array_equal(grads, np.array([0, 1, -1, 0, 0, 0], dtype))
-
-
-def test_soft_labels_have_a_gradient_too():
-    logits, labels = np.random.default_rng(0).standard_normal((3, 4)), np.eye(4)[[0, 3, 1]]
-    grads = tg.grad(lambda t: F.softmax_cross_entropy(logits, t, reduction="sum"))(labels)
-    np.testing.assert_allclose(grads, -F.log_softmax(logits), rtol=1e-13)
-
-
-def test_masked_elements_send_no_gradient():
-    logits, mask = np.full((3, 2, 4), np.nan), np.zeros((3, 2), bool)
-    logits[0], mask[0] = 1.0, True
-    for loss in (
-        lambda x: F.softmax_cross_entropy(x, np.full((3, 2), 1), mask=mask),
-        lambda x: F.softmax_cross_entropy(x, np.where(mask[..., None], np.eye(4)[1], np.nan), mask=mask),
-        lambda x: F.binary_cross_entropy(x, np.ones((3, 2, 4)), mask=mask),
-        lambda x: F.mse(x, np.zeros((3, 2, 4)), mask=mask),
-    ):
-        grads = tg.grad(loss)(logits)
-        assert np.isfinite(grads).all()
-        assert grads[0].any()
-        assert not grads[1:].any()
 
 
 def test_the_gradients_that_textbooks_print():

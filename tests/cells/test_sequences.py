@@ -5,7 +5,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import pytree
-from tapegrad.cells import GRU, LSTM, Cell, Elman, Input, Parameter, State, variants
+from tapegrad.cells import GRU, LSTM, Cell, Elman, Input, Parameter, Stacked, State, variants
 from tapegrad.errors import OptionError, ShapeError
 from tests.cells.drawing import random_inputs, random_params, random_state, unroll
 
@@ -170,6 +170,25 @@ def test_gates_are_recorded(cell, names):
         else:
             z, n = recorded["z"][t], recorded["n"][t]
             np.testing.assert_allclose(state, (1 - z) * n + z * h, rtol=1e-12)
+
+
+def test_gates_of_a_stack_carry_the_number_of_their_layer():
+    stack, rng = Stacked((LSTM(2, 3), GRU(3, 4))), np.random.default_rng(2)
+    params, xs = random_params(stack, rng), random_inputs(stack, rng, STEPS, BATCH)
+    _, ys, recorded = stack(params, xs, record=["0.f", "1.z"])
+    _, middle, below = stack.cells[0](params["layer0"], xs, record="f")
+    _, top, above = stack.cells[1](params["layer1"], middle, record="z")
+    assert_close((ys, recorded), (top, {"0.f": below["f"], "1.z": above["z"]}))
+
+
+def test_what_is_recorded_is_zero_in_padding():
+    cell, rng = LSTM(2, 3), np.random.default_rng(3)
+    params, xs = random_params(cell, rng), random_inputs(cell, rng, STEPS, BATCH)
+    padding = np.arange(STEPS)[:, None] >= LENGTHS
+    xs[padding] = np.nan
+    gates = cell(params, xs, lengths=LENGTHS, record=["f"])[2]["f"]
+    assert (gates[~padding] > 0).all()
+    assert not gates[padding].any()
 
 
 def test_recorded_values_have_gradients():
