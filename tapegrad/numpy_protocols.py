@@ -101,14 +101,14 @@ def _booleans(symbol: str, primitive: Primitive, *args: Any) -> Any:
     return apply(primitive, args)
 
 
-def missing(name: str) -> UnsupportedPrimitive:
+def missing(name: str, module: str = "numpy") -> UnsupportedPrimitive:
     """The error for a NumPy function without a rule."""
     remedy = REMEDIES.get(
         name,
         "build it from supported functions, or register it: f = tapegrad.primitive(numpy_function), then "
         "f.defvjp(lambda g, ans, x: ...)",
     )
-    return UnsupportedPrimitive(f"numpy.{name} has no rule for Tensors; {remedy}")
+    return UnsupportedPrimitive(f"{module}.{name} has no rule for Tensors; {remedy}")
 
 
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -143,14 +143,14 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: 
 def _array_function(self: Tensor, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
     handler: Any = FUNCTIONS.get(func)
     if handler is None:
-        raise missing(func.__name__)
+        raise missing(func.__name__, func.__module__)
     try:
         return handler(*args, **kwargs)
     except TypeError:
         try:
             inspect.signature(handler).bind(*args, **kwargs)
         except TypeError as error:
-            raise UnsupportedPrimitive(f"numpy.{func.__name__} on a Tensor: {error}") from None
+            raise UnsupportedPrimitive(f"{func.__module__}.{func.__name__} on a Tensor: {error}") from None
         raise
 
 
@@ -168,7 +168,8 @@ def _refuse_number(self: Tensor, *args: Any) -> Any:
     raise TracingError(
         f"a Tensor of shape {self.shape} cannot become a Python number: that would cut it from its gradient. "
         "Return it from "
-        "the function (value_and_grad gives the number), or read t.value to look at it"
+        "the function (value_and_grad gives the number), read t.value to look at it, and for buf[i] = t use "
+        "tapegrad.index_update(buf, i, t)"
     )
 
 

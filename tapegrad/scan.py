@@ -143,7 +143,10 @@ def _steps(xs: Any, length: int | None) -> int:
     found: dict[int, str] = {}
     for leaf, path in zip(pytree.leaves(xs), pytree.paths(xs), strict=True):
         if not shape_of(leaf):
-            raise ShapeError(f"scan: xs ({path}) is a scalar; each array of xs needs a leading time axis")
+            raise ShapeError(
+                f"scan: xs ({path}) is a scalar; each array of xs needs a leading time axis (lists are containers: give "
+                "np.array(xs) for a list of numbers)"
+            )
         found.setdefault(shape_of(leaf)[0], path)
     if length is not None:
         found.setdefault(int(length), "length=")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from . import pytree
+from .errors import ShapeError, StructureError
 from .tensor import Aval, Tensor, Trace, apply, aval_of
 
 if TYPE_CHECKING:
@@ -95,7 +97,10 @@ class ReverseTape(Tape):
         if active and primitive.differentiable:
             if primitive.augment is not None:
                 return primitive.augment(self, values, slots, options)
-            ans = primitive.run(*values, **options) if self.level == 1 else apply(primitive, values, options)
+            try:
+                ans = primitive.run(*values, **options) if self.level == 1 else apply(primitive, values, options)
+            except ValueError as error:
+                raise primitive.explained(error, values) from None
             return self.record(primitive, values, slots, options, ans)
         ans = apply(primitive, values, options)
         return [Tensor(self, value) for value in ans] if primitive.multiple else Tensor(self, ans)
@@ -112,6 +117,7 @@ class AbstractTape(Tape):
         self.input_avals: dict[int, Aval] = {}
         self.derived: dict[Any, Any] = {}
         self.look: Callable[[], None] | None = None  # called at each operation, to learn names
+        self.structures: tuple[pytree.Structure, pytree.Structure] | None = None  # of arguments and results
 
     def input(self, value: Any) -> Tensor:
         held = super().input(value)
@@ -160,6 +166,20 @@ class AbstractTape(Tape):
     def close(self) -> None:
         super().close()
         self._captured = {}
+
+    def __call__(self, *args: Any) -> Any:
+        """Run the tape that :func:`tapegrad.trace` made, on arguments of the same structure, shapes and dtypes."""
+        leaves, structure = pytree.flatten(args)
+        if self.structures is None or structure != self.structures[0]:
+            expected = self.structures[0] if self.structures else "the list of its inputs"
+            raise StructureError(f"tape: the arguments have the structure {structure!r}, it was traced with {expected!r}")
+        for slot, leaf in zip(self.inputs, leaves, strict=True):
+            if aval_of(leaf) != self.input_avals[slot]:
+                raise ShapeError(
+                    f"tape: the input {self.names.get(slot, slot)} is {aval_of(leaf)!r}, it was traced as "
+                    f"{self.input_avals[slot]!r}; trace again for other shapes and dtypes"
+                )
+        return self.structures[1].unflatten(run(self, leaves))
 
 
 def run(tape: Tape, args: Sequence[Any], consts: dict[int, Any] | None = None) -> list[Any]:

@@ -232,5 +232,8 @@ def apply(primitive: Primitive, args: Sequence[Any], options: dict[str, Any] = N
                     "beyond the function that was being transformed, or that another thread made: return it instead"
                 )
     if top is None:
-        return primitive.run(*args, **options)
+        try:
+            return primitive.run(*args, **options)
+        except ValueError as error:
+            raise primitive.explained(error, args) from None
     return top.process(primitive, args, options)

@@ -116,7 +116,7 @@ def trace(f: Callable) -> Callable:
     Returns
     -------
     callable
-        Takes the arguments of ``f`` and returns a :class:`Tape`.
+        Takes the arguments of ``f`` and returns a :class:`Tape`; calling that runs it.
 
     Raises
     ------
@@ -136,17 +136,17 @@ def trace(f: Callable) -> Callable:
     def traced(*args: Any) -> AbstractTape:
         leaves, structure = pytree.flatten(args)
         names = argument_names(f, args)
-        results: list[Any] = []
 
         def flat(inputs: list[Tensor]) -> list[Any]:
-            results[:], tape_structure[0] = pytree.flatten(f(*structure.unflatten(inputs)))
+            results, out_structure[0] = pytree.flatten(f(*structure.unflatten(inputs)))
             return results
 
-        tape_structure: list[Any] = [None]
+        out_structure: list[Any] = [None]
         avals = [traceable(leaf, name) for leaf, name in zip(leaves, names, strict=True)]
         tape = trace_flat(flat, avals, f)
         tape.consts = {slot: v.copy() if type(v) is np.ndarray else v for slot, v in tape.consts.items()}
         tape.names.update(zip(tape.inputs, names, strict=True))
+        tape.structures = structure, out_structure[0]
         return tape
 
     return traced

@@ -41,12 +41,8 @@ class Elementwise(Primitive):
     def abstract(self, *args: Any, **options: Any) -> Aval:
         try:
             shape = np.broadcast_shapes(*[shape_of(arg) for arg in args])
-        except ValueError:
-            shapes = " and ".join(str(shape_of(arg)) for arg in args)
-            raise ShapeError(
-                f"{self.name}: arguments of shapes {shapes} cannot be broadcast together; "
-                "axes are compared from the last one, and must be equal or 1"
-            ) from None
+        except ValueError as error:
+            raise self.explained(error, args) from None
         key = tuple([(arg.dtype, arg.weak) if isinstance(arg, Aval) else type(arg) for arg in args])
         dtype = self._dtypes.get(key)
         if dtype is None or options:
@@ -56,6 +52,14 @@ class Elementwise(Primitive):
                 raise DtypeError(f"{self.name}: {error}") from None
             self._dtypes[key] = dtype
         return Aval(shape, dtype)
+
+    def explained(self, error: ValueError, args: Sequence[Any]) -> Exception:
+        if "broadcast" not in str(error):
+            return error
+        return ShapeError(
+            f"{self.name}: arguments of shapes {' and '.join(str(shape_of(arg)) for arg in args)} cannot be broadcast "
+            "together; axes are compared from the last one, and must be equal or 1"
+        )
 
     def pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:
         return [

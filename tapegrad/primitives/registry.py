@@ -70,6 +70,10 @@ class Primitive:
         """Carry out for every index of a leading batch axis, which the flagged arguments have."""
         raise self.unsupported("be batched by vmap")
 
+    def explained(self, error: ValueError, args: Sequence[Any]) -> Exception:
+        """The error to raise where NumPy refused the arguments."""
+        return error
+
     def count(self, options: dict) -> int:
         """How many results a primitive with several results returns."""
         return 1
