@@ -38,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A terminal that cannot show a character of the text gets "?" for it, not a traceback.
-            stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
+            # A terminal that cannot show a character of the text gets "?" for it, not a traceback; and a log shows
+            # each line when it is written.
+            stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace", line_buffering=True)
     args = parser().parse_args(argv)
     try:
         return args.run(args)

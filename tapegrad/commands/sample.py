@@ -38,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
     unseen = saved.vocabulary.unseen(args.prompt)
     if unseen:
         shown = ", ".join(ascii(character) for character in unseen[:5]) + (", ..." if len(unseen) > 5 else "")
-        raise OptionError(f"--prompt: the model never saw {shown} in its training text; leave such characters out")
+        raise OptionError(
+            f"--prompt: the model does not know {shown}: such characters stand at most once in its training text"
+        )
     prompt = args.prompt or start_of(saved.vocabulary)
     rng = np.random.default_rng(args.seed)
     write_text(saved.model, saved.params, saved.vocabulary, prompt, args.length, rng, options, show=args.prompt)

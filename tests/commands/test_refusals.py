@@ -94,7 +94,7 @@ REFUSED = [
     (["sample", "--model", "no_settings"], "'no_settings' is damaged: its configuration lacks or misstates 'layers'"),
     (["sample", "--model", "odd_settings"], "'odd_settings' is damaged: its configuration lacks or misstates hidden"),
     (["sample", "--model", "own"], "give --cell own_cells:Mine to let it be imported"),
-    (["sample", "--model", "model", "--prompt", "Ün 中\udcff"], r"never saw '\\xdc', '\\u4e2d', '\\udcff' in"),
+    (["sample", "--model", "model", "--prompt", "Ün 中\udcff"], r"does not know '\\xdc', '\\u4e2d', '\\udcff':"),
     (["sample", "--model", "model", "--temperature", -1], "--temperature: -1.0 is below 0"),
     (["sample", "--model", "model", "--top-p", 1.5], "--top-p: 1.5 is above 1"),
     (["sample", "--model", "model", "--top-p", 0], "--top-p: 0 is not above 0"),
