@@ -8,6 +8,7 @@ is then traced anew at each call.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -42,13 +43,15 @@ def capture_key(value: Any, depth: int = 0) -> Any:
     if isinstance(value, FunctionType):
         return _function_key(value, depth + 1)
     if isinstance(value, MethodType):
-        return capture_key(value.__self__, depth + 1), capture_key(value.__func__, depth + 1)
+        bound = capture_key(value.__self__, depth + 1), capture_key(value.__func__, depth + 1)
+        return (*bound, _members_key(type(value.__self__), value.__func__.__code__, depth + 1))
     if isinstance(value, tuple):
         return tuple, tuple([capture_key(item, depth + 1) for item in value])
     if dataclasses.is_dataclass(value) and value.__dataclass_params__.frozen:  # type: ignore[union-attr]
-        return type(value), tuple(
-            [capture_key(getattr(value, field.name), depth + 1) for field in dataclasses.fields(value)]
-        )
+        fields = [capture_key(getattr(value, field.name), depth + 1) for field in dataclasses.fields(value)]
+        step = getattr(type(value), "step", None)
+        members = _members_key(type(value), step.__code__, depth + 1) if isinstance(step, FunctionType) else ()
+        return type(value), tuple(fields), members
     if type(value).__module__.startswith("numpy") and callable(value):  # NumPy's dispatched functions
         return id(value)
     raise Unkeyed
@@ -74,6 +77,27 @@ def _globals_key(function: FunctionType, depth: int) -> tuple:
         return ()
     held = function.__globals__
     return tuple([(name, capture_key(held[name], depth)) for name in _names(function.__code__) if name in held])
+
+
+def _members_key(cls: type, code: Any, depth: int) -> tuple:
+    """The keys of what a class itself (not the instance) holds under the names that a method's code uses."""
+    if cls.__module__.startswith("tapegrad."):
+        return ()
+    keys: list[Any] = []
+    waiting, seen = _names(code), set()
+    while waiting:
+        name = waiting.pop()
+        member = inspect.getattr_static(cls, name, None) if name not in seen else None
+        seen.add(name)
+        if isinstance(member, property):
+            member = member.fget
+        member = getattr(member, "__func__", member)  # of a staticmethod or classmethod
+        if isinstance(member, FunctionType) and not (member.__module__ or "").startswith("tapegrad."):
+            keys.append((name, _function_key(member, depth)))
+            waiting += _names(member.__code__)
+        elif isinstance(member, (*PLAIN, np.ndarray, list, dict, set)) and member is not None:
+            keys.append((name, capture_key(member, depth)))
+    return tuple(keys)
 
 
 def _names(code: Any) -> list[str]:

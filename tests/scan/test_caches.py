@@ -7,7 +7,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import backends
-from tapegrad.cells import LSTM
+from tapegrad.cells import LSTM, Cell, Parameter, Stacked, State
 from tapegrad.errors import BackendError, ShapeError, StructureError, TracingError, UnsupportedPrimitive
 
 SCALE = 2.0
@@ -121,6 +121,47 @@ def test_a_changed_object_is_never_stale():
     assert tg.scan(step, None, 1.0, np.zeros(1))[0] == 1.0
     gain.value = 4.0
     assert tg.scan(step, None, 1.0, np.zeros(1))[0] == 4.0
+
+
+class Scaled(Cell):
+    input_size: int
+    rate = 1.0
+
+    def parameters(self):
+        return {"w": Parameter((self.input_size,), init="ones")}
+
+    def state(self):
+        return State((self.input_size,))
+
+    def scaled(self, x):
+        return x * SCALE
+
+    @property
+    def shift(self):
+        return OFFSET
+
+    def step(self, params, state, x):
+        h = state * self.rate + self.scaled(x) * params["w"] + self.shift
+        return h, h
+
+
+OFFSET = 0.0
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_what_a_cell_reads_through_its_class_is_never_stale(monkeypatch, traced, deep):
+    cell = Stacked((Scaled(2),)) if deep else Scaled(2)
+    params = cell.init(np.random.default_rng(0))
+    run = lambda: cell(params, np.ones((2, 1, 2), np.float32))[1][-1, 0, 0]  # noqa: E731
+    assert (run(), run(), len(traced)) == (4.0, 4.0, 1)
+    monkeypatch.setitem(globals(), "SCALE", 3.0)
+    assert run() == 6.0
+    monkeypatch.setitem(globals(), "OFFSET", 1.0)
+    assert run() == 8.0
+    monkeypatch.setattr(Scaled, "rate", 0.0)
+    assert run() == 4.0
+    monkeypatch.setattr(Scaled, "scaled", lambda self, x: x)
+    assert run() == 2.0
 
 
 def test_a_weak_initial_state_takes_the_dtype_of_the_step():
