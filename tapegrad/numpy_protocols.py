@@ -55,7 +55,12 @@ UFUNCS: dict[Any, Any] = {
     np.invert: lambda x: _booleans("~", ew.logical_not, x),
 }
 
-REDUCE: dict[Any, Callable] = {np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min}
+REDUCE: dict[Any, Callable] = {
+    np.add: reductions.sum,
+    np.multiply: reductions.prod,
+    np.maximum: reductions.max,
+    np.minimum: reductions.min,
+}
 
 FUNCTIONS: dict[Any, Callable] = {
     getattr(np, name): function
@@ -275,8 +280,9 @@ def install() -> None:
         )
         setattr(Tensor, f"__{name}__", wrapped)
     methods: list[Callable] = [
-        reductions.sum, reductions.mean, reductions.max, reductions.min, reductions.prod, reductions.var, reductions.std,
-        reductions.argmax, reductions.argmin, reductions.cumsum, shapes.ravel, shapes.swapaxes, shapes.squeeze,
+        reductions.sum, reductions.mean, reductions.max, reductions.min, reductions.prod, reductions.var,
+        reductions.std, reductions.argmax, reductions.argmin, reductions.cumsum, shapes.ravel, shapes.swapaxes,
+        shapes.squeeze,
         shapes.repeat, shapes.astype, selection.take, selection.clip, selection.diagonal, selection.trace, products.dot,
     ]  # fmt: skip
     for function in methods:

@@ -144,7 +144,8 @@ def _steps(xs: Any, length: int | None) -> int:
     for leaf, path in zip(pytree.leaves(xs), pytree.paths(xs), strict=True):
         if not shape_of(leaf):
             raise ShapeError(
-                f"scan: xs ({path}) is a scalar; each array of xs needs a leading time axis (lists are containers: give "
+                f"scan: xs ({path}) is a scalar; each array of xs needs a leading time axis (lists are "
+                "containers: give "
                 "np.array(xs) for a list of numbers)"
             )
         found.setdefault(shape_of(leaf)[0], path)
@@ -242,13 +243,7 @@ def _name_inputs(tape: Any, trees: Sequence[Any]) -> None:
     slots = iter(tape.inputs)
     for base, tree in zip(("params", "state", "x"), trees, strict=True):
         for path, slot in zip(pytree.paths(tree.unflatten(range(tree.size))), slots, strict=False):
-            plain = (
-                base
-                if path == "value"
-                else path
-                if base == "params"
-                else f"{base}{'' if path[0] == '[' else '.'}{path}"
-            )
+            plain = path if base == "params" and path != "value" else joined(base, path)
             if slot not in tape.names and plain not in taken:
                 tape.names[slot] = plain
 

@@ -137,14 +137,11 @@ class Scan(Primitive):
     # ---- batching ----
     def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:
         step = options["step"]
-        flags = active_inputs(step, list(flags), everything=True)
-        args = [front(a, bool(shape_flag), size) if flag else a
-                for a, flag, shape_flag in zip(args, flags, _given(args, step, size, flags), strict=True)]  # fmt: skip
-        first = step.params + step.state
-        args = [
-            np.moveaxis(a, 0, 1) if flag and i >= first else a
-            for i, (a, flag) in enumerate(zip(args, flags, strict=True))
-        ]
+        given, flags = flags, active_inputs(step, flags, everything=True)
+        args = [front(a, had, size) if flag else a for a, had, flag in zip(args, given, flags, strict=True)]
+        first = step.params + step.state  # time stays the leading axis of xs
+        late = [flag and i >= first for i, flag in enumerate(flags)]
+        args = [np.moveaxis(a, 0, 1) if moved else a for a, moved in zip(args, late, strict=True)]
         batched, out_flags = derived(step.tape, ("batch", size, flags), lambda: _batched(step, size, flags))
         outs = apply(self, args, options | {"step": batched})
         ys = range(step.state, step.state + step.ys)
@@ -155,15 +152,6 @@ class Scan(Primitive):
 
 
 scan_primitive = Scan("scan")
-
-
-def _given(args: Sequence[Any], step: Step, size: int, flags: Sequence[bool]) -> list[bool]:
-    """Which arguments already have the batch axis: a state that only becomes batched has not."""
-    made = []
-    for i, (arg, aval) in enumerate(zip(args, step.avals(), strict=True)):
-        rank = len(aval.shape) + (i >= step.params + step.state)
-        made.append(len(shape_of(arg)) > rank)
-    return made
 
 
 def _ports(step: Step, values: Sequence[Any]) -> list[list[Any]]:

@@ -172,7 +172,7 @@ class AbstractTape(Tape):
         leaves, structure = pytree.flatten(args)
         if self.structures is None or structure != self.structures[0]:
             expected = self.structures[0] if self.structures else "the list of its inputs"
-            raise StructureError(f"tape: the arguments have the structure {structure!r}, it was traced with {expected!r}")
+            raise StructureError(f"tape: the arguments have the structure {structure!r}, it was traced as {expected!r}")
         for slot, leaf in zip(self.inputs, leaves, strict=True):
             if aval_of(leaf) != self.input_avals[slot]:
                 raise ShapeError(
@@ -199,6 +199,13 @@ def run(tape: Tape, args: Sequence[Any], consts: dict[int, Any] | None = None) -
         else:
             env[slot] = ans
     return [value if slot < 0 else env[slot] for slot, value in tape.outputs]
+
+
+class Addition:
+    """A cotangent that is zero but at an index; a sum takes it in without an array of zeros for each."""
+
+    def __init__(self, g: Any, dense: Callable[[], Any], add_to: Callable[[np.ndarray], None]):
+        self.g, self.dense, self.add_to = g, dense, add_to
 
 
 def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]:
@@ -235,6 +242,13 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
             if part is None:
                 continue
             held = cotangents[parent]
+            if isinstance(part, Addition):
+                if parent in owned and type(held) is type(part.g) is np.ndarray:
+                    part.add_to(held)
+                    continue
+                part = part.dense()
+                if held is None and type(part) is np.ndarray:
+                    owned.add(parent)
             if held is None:
                 cotangents[parent] = part
             elif parent in owned and type(held) is type(part) is np.ndarray:

@@ -183,7 +183,8 @@ class _Escaped:
 
     def __call__(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
         raise TracingError(
-            f"{primitive.name}: an argument is a Tensor whose {self.purpose} has ended. A traced value must not be kept "
+            f"{primitive.name}: an argument is a Tensor whose {self.purpose} has ended. A traced value must not "
+            "be kept "
             "(in a global, an attribute or a list) beyond the function that was being transformed: return it instead"
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, ShapeError, TracingError
-from ..tape import AbstractTape
+from ..tape import AbstractTape, Addition
 from ..tensor import Aval, Tensor, apply
 from .registry import Primitive, shape_of
 
@@ -54,8 +54,10 @@ class Getitem(Primitive):
         if slots[0] < 0:
             return [None] * len(args)
         x, *arrays = args
-        inverse = {"template": options["template"], "shape": shape_of(x)}
-        return [apply(scatter, (g, *arrays), inverse), *[None] * len(arrays)]
+        template = options["template"]
+        inverse = {"template": template, "shape": shape_of(x)}
+        part = Addition(g, lambda: apply(scatter, (g, *arrays), inverse), lambda out: add_at(out, g, arrays, template))
+        return [part, *[None] * len(arrays)]
 
     def push(self, tangents: Sequence[Any], ans: Any, args: Sequence[Any], options: dict) -> Any:
         return None if tangents[0] is None else apply(self, (tangents[0], *args[1:]), options)
@@ -85,12 +87,7 @@ class Scatter(Primitive):
 
     def run(self, g: Any, *arrays: Any, template: tuple, shape: tuple[int, ...]) -> Any:
         out = np.zeros(shape, getattr(g, "dtype", float))
-        if not arrays:
-            out[template] = g
-        elif len(arrays) == 1 and template[0] is ARRAY and np.ndim(arrays[0]):
-            _add_rows(out, np.ravel(arrays[0]), np.reshape(g, (-1, *shape[1:])))
-        else:
-            np.add.at(out, filled(template, arrays), g)
+        add_at(out, g, arrays, template)
         return out
 
     def abstract(self, g: Any, *arrays: Any, template: tuple, shape: tuple[int, ...]) -> Aval:
@@ -109,14 +106,27 @@ class Scatter(Primitive):
         (g, *arrays), template, shape = args, options["template"], options["shape"]
         if not arrays:
             return apply(self, args, {"template": (FULL, *template), "shape": (size, *shape)})
-        at, made = arrays_first(template), len(np.broadcast_shapes(*map(shape_of, arrays))) - any(flags[1:])
-        arrays, made = _batched_arrays(size, arrays, flags[1:]) if any(flags[1:]) else (arrays, made)
+        at = arrays_first(template)
+        if any(flags[1:]):
+            arrays, made = _batched_arrays(size, arrays, flags[1:])
+        else:
+            made = len(np.broadcast_shapes(*map(shape_of, arrays)))
         if not flags[0]:
             g = np.broadcast_to(g, (size, *shape_of(g)))
         rows = np.arange(size).reshape((size,) + (1,) * made)
         if at and arrays_first((ARRAY, *template)) == 0:
             g = np.moveaxis(g, range(1 + at, 1 + at + made), range(1, 1 + made))
         return apply(self, (g, rows, *arrays), {"template": (ARRAY, *template), "shape": (size, *shape)})
+
+
+def add_at(out: np.ndarray, g: Any, arrays: Sequence[Any], template: tuple) -> None:
+    """``out[index] += g``, in place, where repeated indices add up."""
+    if not arrays:
+        out[template] += g
+    elif len(arrays) == 1 and template[0] is ARRAY and np.ndim(arrays[0]):
+        _add_rows(out, np.ravel(arrays[0]), np.reshape(g, (-1, *out.shape[1:])))
+    else:
+        np.add.at(out, filled(template, arrays), g)
 
 
 def _add_rows(out: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
@@ -127,7 +137,7 @@ def _add_rows(out: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
     order = np.argsort(index, kind="stable")
     ordered = index[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    out[ordered[starts]] = np.add.reduceat(rows[order], starts, axis=0)
+    out[ordered[starts]] += np.add.reduceat(rows[order], starts, axis=0)
 
 
 def _batched_arrays(size: int, arrays: Sequence[Any], flags: Sequence[bool]) -> tuple[list[Any], int]:
