@@ -47,7 +47,8 @@ class Elementwise(Primitive):
         dtype = self._dtypes.get(key)
         if dtype is None or options:
             try:
-                dtype = np.asarray(self.function(*[example(arg) for arg in args], **options)).dtype
+                with np.errstate(all="ignore"):  # the stand-in may be a pole, as 1 is of arctanh
+                    dtype = np.asarray(self.function(*[example(arg) for arg in args], **options)).dtype
             except TypeError as error:
                 raise DtypeError(f"{self.name}: {error}") from None
             self._dtypes[key] = dtype
@@ -125,6 +126,12 @@ def power_exponent(g, ans, x, y):
     return g * np.where(zero, 0.0, ans * np.log(np.where(zero, 1.0, x)))
 
 
+def gap(x, y):
+    """x - y, and 0 where both are the same infinity."""
+    ends = np.logical_and(np.equal(x, y), np.logical_not(np.isfinite(x)))
+    return np.where(ends, 0.0, x - np.where(ends, 0.0, y))
+
+
 # ---- arithmetic ----
 add = Elementwise("add", np.add, same, same)
 subtract = Elementwise("subtract", np.subtract, same, negated)
@@ -146,9 +153,9 @@ sqrt = Elementwise("sqrt", np.sqrt, lambda g, ans, x: 0.5 * g / ans)
 logistic = Elementwise("logistic", logistic_function, lambda g, ans, x: g * (ans * (1.0 - ans)))
 logaddexp = Elementwise(
     "logaddexp",
-    np.logaddexp,  # at x == y, both -inf included, the two halves share
-    lambda g, ans, x, y: g * logistic(np.where(x == y, 0.0, x - y)),
-    lambda g, ans, x, y: g * logistic(np.where(x == y, 0.0, y - x)),
+    np.logaddexp,
+    lambda g, ans, x, y: g * logistic(gap(x, y)),
+    lambda g, ans, x, y: g * logistic(gap(y, x)),
 )
 
 # ---- trigonometric and hyperbolic ----

@@ -34,7 +34,7 @@ def shapes(*, min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side:
 def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
     """An equal array that lies in memory as ``layout`` (one of LAYOUTS) says."""
     if layout == "F":
-        return np.asfortranarray(array)
+        return np.array(array, order="F")
     if layout == "reversed":
         return np.flip(np.flip(array).copy())
     if layout == "strided":
@@ -85,9 +85,9 @@ def arrays(
     dtype = np.dtype(draw(dtype) if isinstance(dtype, st.SearchStrategy) else dtype)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     if dtype.kind == "b":
-        made = rng.random(shape) < 0.5
+        made = np.asarray(rng.random(shape) < 0.5)
     elif dtype.kind in "iu":
-        made = rng.integers(int(low), int(high), shape).astype(dtype)
+        made = np.asarray(rng.integers(int(low), int(high), shape), dtype)
     else:
         made = rng.uniform(low, high, shape)
         for centre in away_from:

@@ -1,0 +1,94 @@
+"""Special points: ties, ends of the domain, infinities, NaN, and Python scalars among the arguments."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tapegrad as tg
+from tapegrad.primitives.elementwise import Elementwise
+from tests.specs import PRIMITIVES, SMOOTH, SPECS
+
+POINTS = [
+    pytest.param(row, point, id=f"{row.name}{point.args}") for row in SPECS.values() for point in row.points
+]
+ELEMENTWISE = [row for row in SMOOTH if isinstance(PRIMITIVES[row.name], Elementwise) and row.name != "cast"]
+
+
+def floating(point):
+    return [i for i, x in enumerate(point.args) if isinstance(x, (float, np.ndarray))]
+
+
+def among(row, point, moving):
+    def f(*given):
+        args = list(point.args)
+        for i, value in zip(moving, given, strict=True):
+            args[i] = value
+        return PRIMITIVES[row.name](*args, **point.options)
+
+    return f
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("row", "point"), POINTS)
+def test_the_derivative_at_special_points(row, point, dtype):
+    asked = zip(floating(point), point.partials, strict=True)
+    moving, partials = zip(*[(i, partial) for i, partial in asked if partial is not None], strict=True)
+    f = among(row, point, moving)
+    args = [np.asarray(point.args[i], dtype) for i in moving]
+    value, pullback = tg.vjp(f, *args)
+    for position, (g, partial) in enumerate(zip(pullback(np.ones_like(value)), partials, strict=True)):
+        np.testing.assert_allclose(g, partial, rtol=1e-6)
+        along = [np.zeros_like(x) for x in args]
+        if np.isfinite(partial).all() and all(np.isfinite(x).all() for x in args):
+            along[position] = np.ones_like(args[position])
+            slope = tg.jvp(f, args, along)[1]
+            np.testing.assert_allclose(slope, np.sum(partial), rtol=1e-6)
+
+
+@pytest.mark.parametrize("row", ELEMENTWISE, ids=str)
+@given(st.data())
+def test_nan_does_not_spread_to_other_elements(row, data):
+    primitive, call = PRIMITIVES[row.name], data.draw(row.calls)
+    args = [np.array(x) for x in np.broadcast_arrays(*call.args)]
+    place = next((i for i, x in enumerate(args) if x.dtype.kind == "f"), 0)
+    f = lambda *args: np.sum(primitive(*args, **call.options))  # noqa: E731
+    clean = tg.grad(f, place)(*args)
+    if clean.size:
+        args[place].flat[0] = np.nan
+        with np.errstate(invalid="ignore"):
+            found = tg.grad(f, place)(*args)
+        np.testing.assert_array_equal(np.ravel(found)[1:], np.ravel(clean)[1:])
+
+
+@pytest.mark.parametrize("row", [r for r in ELEMENTWISE if r.name != "where"], ids=str)
+@given(st.data())
+def test_python_floats_and_zero_dimensional_arrays_agree(row, data):
+    """A Python float is weak, and otherwise an array without axes; it can be differentiated too."""
+    primitive, call = PRIMITIVES[row.name], data.draw(row.calls)
+    if any(np.size(x) == 0 or not np.issubdtype(np.asarray(x).dtype, np.floating) for x in call.args):
+        return
+    numbers = [float(np.ravel(x)[0]) for x in call.args]
+    value, grads = tg.value_and_grad(primitive, range(len(numbers)))(*numbers)
+    expected = tg.value_and_grad(primitive, range(len(numbers)))(*[np.float64(n) for n in numbers])
+    np.testing.assert_allclose((value, *grads), (expected[0], *expected[1]), rtol=1e-13)
+
+
+@pytest.mark.parametrize("row", [r for r in ELEMENTWISE if len(PRIMITIVES[r.name].derivatives) == 2], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("place", ["left", "right", "whole"])
+def test_a_python_scalar_operand_keeps_the_dtype(row, dtype, place):
+    """NEP 50, on both sides, in the value, the cotangent, the tangent and the second derivative."""
+    primitive, x = PRIMITIVES[row.name], np.array([0.7, 1.6], dtype)
+
+    def f(x, number=float if place != "whole" else int):
+        return primitive(number(0.9), x) if place == "left" else primitive(x, number(2.9))
+
+    value, pullback = tg.vjp(f, x)
+    tangent = tg.jvp(f, (x,), (x,))[1]
+    second = tg.hvp(lambda x: np.sum(f(x)), x, x)
+    cotangent = pullback(np.ones_like(value))[0]
+    assert {a.dtype for a in (value, tangent, second, cotangent)} == {np.dtype(dtype)}
+    by_array = tg.vjp(lambda x: f(x, dtype), x)[1](np.ones_like(value))[0]
+    if place != "whole":
+        np.testing.assert_allclose(cotangent, by_array, rtol=1e-6)

@@ -1,0 +1,193 @@
+"""What holds for every primitive, on arguments drawn from its row."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tapegrad as tg
+from tapegrad.testing import check_grads
+from tapegrad.testing.strategies import LAYOUTS, laid_out
+from tests.primitives.flat import FlatCall, assert_same, pulled, pushed, weights
+from tests.specs import SMOOTH, SPECS
+
+EVERY = pytest.mark.parametrize("spec", SPECS.values(), ids=str)
+DIFFERENTIABLE = pytest.mark.parametrize("spec", SMOOTH, ids=str)
+CONSTANT = pytest.mark.parametrize("spec", [s for s in SPECS.values() if not s.order], ids=str)
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+
+
+@DIFFERENTIABLE
+@given(st.data())
+def test_derivatives_of_both_orders_in_both_modes(spec, data):
+    """VJP, JVP, the adjoint identity and their derivatives, against evaluation: relative error below 1e-7."""
+    flat = FlatCall(spec, data.draw(spec.calls))
+    check_grads(flat, flat.leaves, order=spec.order, seed=data.draw(st.integers(0, 99)))
+
+
+@CONSTANT
+@given(st.data())
+def test_without_a_derivative_the_gradient_is_zero(spec, data):
+    flat = FlatCall(spec, data.draw(spec.calls))
+    if flat.moving:
+        leaves = [flat.leaves[i] for i in flat.moving]
+        for g, leaf in zip(pulled(flat, flat.leaves, weights(flat(*flat.leaves))), leaves, strict=True):
+            assert_same([g], [np.zeros_like(leaf)])
+        for tangent in pushed(flat, flat.leaves, leaves):
+            assert not tangent.any()
+
+
+@DIFFERENTIABLE
+@given(st.data())
+def test_linear_in_the_cotangent_and_in_the_tangent(spec, data):
+    flat = FlatCall(spec, data.draw(spec.calls))
+    u, v = (weights(flat(*flat.leaves), seed) for seed in (1, 2))
+    both = pulled(flat, flat.leaves, [2.0 * a - 0.5 * b for a, b in zip(u, v, strict=True)])
+    parts = zip(pulled(flat, flat.leaves, u), pulled(flat, flat.leaves, v), strict=True)
+    assert_same(both, [2.0 * a - 0.5 * b for a, b in parts], 1e-11, 1e-12)
+
+    moving = [flat.leaves[i] for i in flat.moving]
+    u, v = (weights(moving, seed) for seed in (1, 2))
+    both = pushed(flat, flat.leaves, [2.0 * a - 0.5 * b for a, b in zip(u, v, strict=True)])
+    parts = zip(pushed(flat, flat.leaves, u), pushed(flat, flat.leaves, v), strict=True)
+    assert_same(both, [2.0 * a - 0.5 * b for a, b in parts], 1e-11, 1e-12)
+
+
+@EVERY
+@given(st.data())
+def test_values_and_dtypes_are_those_of_numpy(spec, data):
+    """With and without differentiation; float32, float64 and a mix of them. A gradient has the dtype of its primal."""
+    flat = FlatCall(spec, data.draw(spec.calls))
+    if spec.mixed:
+        dtypes = [data.draw(st.sampled_from([SINGLE, DOUBLE])) for _ in flat.leaves]
+    else:
+        dtypes = [data.draw(st.sampled_from([SINGLE, DOUBLE]))] * len(flat.leaves)
+    leaves = [x.astype(dtypes[i]) if i in flat.moving else x for i, x in enumerate(flat.leaves)]
+    single = SINGLE in dtypes
+    plain, expected = flat(*leaves), flat.reference(*leaves)
+    assert_same(plain, [np.asarray(e) for e in expected], 1e-5 if single else 1e-12, 1e-6 if single else 1e-13)
+    if not flat.moving:
+        return
+    function, moving = flat.among(leaves)
+    value, pullback = tg.vjp(function, *moving)
+    assert_same(value, plain, 0, 0)
+    cotangents = weights(value)
+    grads = pullback(cotangents)
+    assert [(g.shape, g.dtype) for g in grads] == [(x.shape, x.dtype) for x in moving]
+    value, tangents = tg.jvp(function, moving, weights(moving))
+    assert_same(value, plain, 0, 0)
+    assert [(np.shape(t), t.dtype) for t in tangents] == [(np.shape(v), np.asarray(v).dtype) for v in plain]
+    if single and spec.order:
+        wide = pulled(flat, flat.leaves, weights(flat(*flat.leaves)))
+        assert_same([g.astype(float) for g in grads], wide, spec.single, spec.single)
+
+
+@EVERY
+@given(st.data())
+def test_layout_in_memory_does_not_matter_and_nothing_is_written(spec, data):
+    flat = FlatCall(spec, data.draw(spec.calls))
+    leaves = [
+        laid_out(x, data.draw(st.sampled_from(LAYOUTS))) if isinstance(x, np.ndarray) else x for x in flat.leaves
+    ]
+    for x in leaves:
+        if isinstance(x, np.ndarray):
+            x.flags.writeable = False
+    assert_same(flat(*leaves), flat(*flat.leaves))
+    if flat.moving:
+        cotangents = weights(flat(*flat.leaves))
+        for u in cotangents:
+            u.flags.writeable = False
+        assert_same(pulled(flat, leaves, cotangents), pulled(flat, flat.leaves, cotangents))
+        moves = weights([flat.leaves[i] for i in flat.moving])
+        assert_same(pushed(flat, leaves, moves), pushed(flat, flat.leaves, moves))
+
+
+def batches(flat, size, seed):
+    """For each array a stack of rearrangements of its elements, so that each stays in its domain."""
+    rng = np.random.default_rng(seed)
+
+    def stacked(x):
+        rows = [rng.permutation(np.ravel(x)).reshape(x.shape) for _ in range(size)]
+        return np.stack(rows) if rows else np.zeros((0, *x.shape), x.dtype)
+
+    return [stacked(x) if isinstance(x, np.ndarray) else x for x in flat.leaves]
+
+
+def flag_choices(flat, data):
+    """Every choice of arguments to map over; of many arguments one random choice."""
+    arrays = [isinstance(x, np.ndarray) for x in flat.leaves]
+    if sum(arrays) > 3:
+        drawn = [is_array and data.draw(st.booleans()) for is_array in arrays]
+        return [tuple(drawn)] if any(drawn) else [tuple(arrays)]
+    return [flags for flags in product(*[(True, False) if a else (False,) for a in arrays]) if any(flags)]
+
+
+@EVERY
+@given(st.data())
+def test_vmap_is_a_loop(spec, data):
+    flat = FlatCall(spec, data.draw(spec.calls))
+    size = data.draw(st.sampled_from([2, 1, 3]))
+    stacks = batches(flat, size, data.draw(st.integers(0, 99)))
+    for flags in flag_choices(flat, data):
+        given = [s if flag else x for s, x, flag in zip(stacks, flat.leaves, flags, strict=True)]
+        axes = [0 if flag else None for flag in flags]
+        rows = [flat(*[g[i] if flag else g for g, flag in zip(given, flags, strict=True)]) for i in range(size)]
+        expected = [np.stack(parts) for parts in zip(*rows, strict=True)]
+        assert_same(tg.vmap(flat, axes)(*given), expected)
+
+
+@DIFFERENTIABLE
+@given(st.data())
+def test_derivatives_under_vmap_are_a_loop(spec, data):
+    flat = FlatCall(spec, data.draw(spec.calls))
+    size = data.draw(st.sampled_from([2, 1, 3]))
+    stacks = batches(flat, size, data.draw(st.integers(0, 99)))
+    flags = data.draw(st.sampled_from(flag_choices(flat, data)))
+    given = [s if flag else x for s, x, flag in zip(stacks, flat.leaves, flags, strict=True)]
+    axes = [0 if flag else None for flag in flags]
+    cotangents = weights(flat(*flat.leaves))
+    moves = weights([flat.leaves[i] for i in flat.moving])
+
+    def derivatives(*leaves):
+        return [*pulled(flat, leaves, cotangents), *pushed(flat, leaves, moves)]
+
+    rows = [derivatives(*[g[i] if flag else g for g, flag in zip(given, flags, strict=True)]) for i in range(size)]
+    assert_same(tg.vmap(derivatives, axes)(*given), [np.stack(parts) for parts in zip(*rows, strict=True)], 1e-11)
+
+
+@EVERY
+@given(st.data())
+def test_abstract_evaluation_gives_the_shape_and_dtype_of_numpy(spec, data):
+    flat = FlatCall(spec, data.draw(spec.calls))
+    dtype = data.draw(st.sampled_from([SINGLE, DOUBLE]))
+    leaves = [x.astype(dtype) if i in flat.moving else x for i, x in enumerate(flat.leaves)]
+    numbers = [i for i, x in enumerate(leaves) if not isinstance(x, np.ndarray)]
+    tape = tg.trace(lambda *given: flat(*_with(given, leaves, numbers)))(*_without(leaves, numbers))
+    found = [(value.shape, value.dtype) for _, value in tape.outputs]
+    assert found == [(np.shape(y), np.asarray(y).dtype) for y in flat.reference(*leaves)]
+    assert str(tape).startswith("tape(")
+
+
+def _without(leaves, numbers):
+    return [x for i, x in enumerate(leaves) if i not in numbers]
+
+
+def _with(given, leaves, numbers):
+    given = iter(given)
+    return [x if i in numbers else next(given) for i, x in enumerate(leaves)]
+
+
+@EVERY
+@given(st.data())
+def test_an_empty_batch(spec, data):
+    """vmap over nothing gives nothing, of the right shape."""
+    flat = FlatCall(spec, data.draw(spec.calls))
+    flags = data.draw(st.sampled_from(flag_choices(flat, data)))
+    stacks = batches(flat, 0, 0)
+    given = [s if flag else x for s, x, flag in zip(stacks, flat.leaves, flags, strict=True)]
+    results = tg.vmap(flat, [0 if flag else None for flag in flags])(*given)
+    plain = flat(*flat.leaves)
+    assert [r.shape for r in results] == [(0, *np.shape(y)) for y in plain]
+    assert [r.dtype for r in results] == [np.asarray(y).dtype for y in plain]

@@ -1,0 +1,250 @@
+"""One row for each primitive: where it is smooth, how to call it, what NumPy makes of the call, and its special points.
+
+``tests/primitives`` holds every row to the same properties, ``tests/meta`` plants faults into every row's rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+import tapegrad as tg
+from tapegrad.primitives import Primitive, primitives
+from tests.strategies import calls
+
+INF = np.inf
+PRIMITIVES: dict[str, Primitive] = {p.name: p for p in primitives()}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place where the derivative is a convention or a limit: arguments, and the partial derivatives there.
+
+    A partial derivative of None is not looked at.
+    """
+
+    args: tuple
+    partials: tuple
+    options: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A row.
+
+    Attributes
+    ----------
+    name : str
+    calls : strategy of Call
+        Arguments in general position, in float64 where they can be differentiated.
+    reference : callable
+        The same in NumPy alone.
+    order : int
+        How often it can be differentiated; 0 where the derivative is zero or there is none.
+    single : float
+        Allowed relative error of a float32 gradient.
+    points : tuple of Point
+    run : callable or None
+        Makes the function of a call, where that is not the primitive itself.
+    mixed : bool
+        Whether its arguments may have different floating dtypes.
+    """
+
+    name: str
+    calls: st.SearchStrategy[calls.Call]
+    reference: Callable
+    order: int = 2
+    single: float = 1e-4
+    points: tuple[Point, ...] = ()
+    run: Callable | None = None
+    mixed: bool = True
+
+    def function(self, call: calls.Call) -> Callable:
+        """The function of the arguments alone."""
+        if self.run is not None:
+            return self.run(call)
+        return lambda *args: PRIMITIVES[self.name](*args, **call.options)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def unary(name: str, low: float = -2.0, high: float = 2.0, away_from: tuple = (), **rest: Any) -> Spec:
+    reference = rest.pop("reference", None) or getattr(np, name)
+    return Spec(name, calls.elementwise((low, high, away_from)), reference, **rest)
+
+
+def binary(name: str, x: tuple = (-2.0, 2.0, ()), y: tuple = (-2.0, 2.0, ()), **rest: Any) -> Spec:
+    far = rest.pop("far", None)
+    drawn = calls.elementwise(x, y)
+    return Spec(name, drawn if far is None else drawn.filter(lambda c: far(*c.args)), getattr(np, name), **rest)
+
+
+def logical(name: str, count: int) -> Spec:
+    return Spec(name, calls.elementwise(*[None] * count), getattr(np, name), order=0)
+
+
+def apart(x: np.ndarray, y: np.ndarray) -> bool:
+    """No two elements that meet are close."""
+    return bool(np.all(np.abs(x - y) > 0.02))
+
+
+def far_from_wrapping(x: np.ndarray, y: np.ndarray) -> bool:
+    return bool(np.all(np.abs(x / y - np.rint(x / y)) > 0.03))
+
+
+ARITHMETIC = [
+    binary("add"),
+    binary("subtract"),
+    binary("multiply", points=(Point((0.0, 0.0), (0.0, 0.0)), Point((INF, 2.0), (2.0, INF)))),
+    binary("divide", y=(-2.0, 2.0, (0.0,)), points=(Point((0.0, 2.0), (0.5, 0.0)),)),
+    Spec(
+        "power",
+        calls.powers(),
+        np.power,
+        points=(
+            Point((0.0, 2.0), (0.0, 0.0)),
+            Point((0.0, 1.0), (1.0, 0.0)),
+            Point((0.0, 0.0), (0.0, 0.0)),
+            Point((3.0, 0.0), (0.0, np.log(3.0))),
+            Point((-2.0, 3.0), (12.0, None)),
+            Point((-2.0, 2), (-4.0,)),
+            Point((0.0, 1), (1.0,)),
+            Point((0.0, 0), (0.0,)),
+            Point((0.0, 3), (0.0,)),
+        ),
+    ),
+    binary("remainder", (-4.0, 4.0, ()), (0.5, 2.0, ()), far=far_from_wrapping, single=1e-3,
+           points=(Point((-1.0, 3.0), (1.0, 1.0)), Point((7.0, -3.0), (1.0, 3.0)))),
+    unary("negative"),
+    unary("absolute", away_from=(0.0,),
+          points=(Point((0.0,), (0.0,)), Point((-0.0,), (0.0,)), Point((-INF,), (-1.0,)))),
+    binary("maximum", far=apart, points=(Point((1.0, 1.0), (0.5, 0.5)), Point((INF, 1.0), (1.0, 0.0)))),
+    binary("minimum", far=apart, points=(Point((1.0, 1.0), (0.5, 0.5)), Point((INF, 1.0), (0.0, 1.0)))),
+]  # fmt: skip
+
+EXPONENTIAL = [
+    unary("exp", points=(Point((-1000.0,), (0.0,)), Point((-INF,), (0.0,)))),
+    unary("expm1", points=(Point((0.0,), (1.0,)), Point((-1000.0,), (0.0,)))),
+    unary("log", 0.2, 3.0, points=(Point((INF,), (0.0,)),)),
+    unary("log1p", -0.7, 3.0, points=(Point((0.0,), (1.0,)), Point((1e-20,), (1.0,)))),
+    unary("sqrt", 0.2, 3.0, points=(Point((INF,), (0.0,)),)),
+    unary("logistic", -4.0, 4.0, reference=lambda x: 0.5 + 0.5 * np.tanh(0.5 * x),
+          points=(Point((0.0,), (0.25,)), Point((1000.0,), (0.0,)), Point((-1000.0,), (0.0,)), Point((-INF,), (0.0,)))),
+    binary("logaddexp", points=(
+        Point((-INF, -INF), (0.5, 0.5)),
+        Point((-INF, 1.0), (0.0, 1.0)),
+        Point((1000.0, -1000.0), (1.0, 0.0)),
+        Point((INF, INF), (0.5, 0.5)),
+    )),
+]  # fmt: skip
+
+TRIGONOMETRIC = [
+    unary("sin"),
+    unary("cos"),
+    unary("tan", -1.2, 1.2, single=1e-3),
+    unary("arcsin", -0.8, 0.8),
+    unary("arccos", -0.8, 0.8),
+    unary("arctan", points=(Point((INF,), (0.0,)),)),
+    binary("arctan2", (-2.0, 2.0, (0.0,)), (-2.0, 2.0, (0.0,)),
+           points=(Point((0.0, 1.0), (1.0, 0.0)), Point((1.0, 0.0), (0.0, -1.0)))),
+    unary("sinh"),
+    unary("cosh", points=(Point((0.0,), (0.0,)),)),
+    unary("arcsinh", points=(Point((0.0,), (1.0,)),)),
+    unary("arccosh", 1.3, 4.0),
+    unary("arctanh", -0.7, 0.7, points=(Point((0.0,), (1.0,)),)),
+    unary("tanh", points=(Point((0.0,), (1.0,)), Point((50.0,), (0.0,)), Point((INF,), (0.0,)))),
+]  # fmt: skip
+
+CHOICE = [
+    Spec("where", calls.elementwise(None, (-2.0, 2.0, ()), (-2.0, 2.0, ())), np.where,
+         points=(Point((True, 1.0, INF), (1.0, 0.0)), Point((False, np.nan, 1.0), (0.0, 1.0)))),
+    Spec("cast", calls.elementwise((-2.0, 2.0, ()), dtype=np.dtype(np.float64)), lambda x, dtype: np.asarray(x, dtype),
+         points=(Point((1.5,), (1.0,), {"dtype": np.dtype(np.float32)}),
+                 Point((1.5,), (0.0,), {"dtype": np.dtype(np.int64)}))),
+    unary("stop_gradient", reference=np.positive, order=0, points=(Point((1.5,), (0.0,)),)),
+    unary("sign", away_from=(0.0,), order=0, points=(Point((0.0,), (0.0,)),)),
+    unary("floor", order=0, points=(Point((1.0,), (0.0,)),)),
+    unary("rint", order=0, points=(Point((0.5,), (0.0,)),)),
+    binary("floor_divide", y=(0.5, 2.0, ()), far=far_from_wrapping, order=0),
+    binary("equal", order=0, points=(Point((1.0, 1.0), (0.0, 0.0)),)),
+    binary("less", order=0, points=(Point((1.0, 1.0), (0.0, 0.0)),)),
+    binary("less_equal", order=0, points=(Point((1.0, 1.0), (0.0, 0.0)),)),
+    unary("isfinite", order=0, points=(Point((INF,), (0.0,)),)),
+    logical("logical_and", 2),
+    logical("logical_or", 2),
+    logical("logical_not", 1),
+]  # fmt: skip
+
+PRODUCTS = [
+    Spec("contract", calls.contractions(), lambda x, y, spec: np.einsum(spec.text, x, y), single=1e-3),
+]
+
+INDEXING = [
+    Spec("getitem", calls.reads(), calls.read),
+    Spec("scatter", calls.writes(), calls.written),
+]
+
+THREE = np.array([1.0, 3.0, 3.0])
+REDUCTIONS = [
+    Spec("sum", calls.reductions(), np.sum, single=1e-3),
+    Spec("max", calls.reductions(empty=False), np.max,
+         points=(Point((THREE,), (np.array([0.0, 0.5, 0.5]),), {"axis": (0,), "keepdims": False}),)),
+    Spec("min", calls.reductions(empty=False), np.min,
+         points=(Point((-THREE,), (np.array([0.0, 0.5, 0.5]),), {"axis": (0,), "keepdims": False}),)),
+    Spec("argmax", calls.reductions(empty=False, single=True), lambda x, axis, keepdims: np.argmax(
+        x, axis[0], keepdims=keepdims), order=0),
+    Spec("argmin", calls.reductions(empty=False, single=True), lambda x, axis, keepdims: np.argmin(
+        x, axis[0], keepdims=keepdims), order=0),
+    Spec("cumsum", calls.along_an_axis(), np.cumsum, single=1e-3),
+]  # fmt: skip
+
+SHAPING = [
+    Spec("reshape", calls.reshapes(), np.reshape),
+    Spec("transpose", calls.transposes(), np.transpose),
+    Spec("broadcast_to", calls.broadcasts(), np.broadcast_to, single=1e-3),
+    Spec("flip", calls.flips(), lambda x, axes: np.flip(x, axes)),
+    Spec("pad", calls.pads(), lambda x, widths: np.pad(x, widths) if x.ndim else x),
+    Spec("concatenate", calls.joins(), lambda *arrays, axis: np.concatenate(arrays, axis)),
+]
+
+
+def body(x: Any, y: Any) -> Any:
+    """What the row of ``call`` carries out as one operation."""
+    return {"product": np.tanh(x) * y, "sum": np.sum(x * x)}
+
+
+def step(w: Any, state: Any, x: Any) -> tuple[Any, Any]:
+    """What the row of ``scan`` repeats."""
+    h, c = state
+    gate = tg.sigmoid(x * w + h)
+    c = gate * c + np.sin(h * w)
+    return (np.tanh(c), c), gate * c
+
+
+def loop(w: Any, state: Any, xs: Any, reverse: bool) -> tuple[Any, Any]:
+    """The scan of ``step``, spelled out."""
+    ys: list[Any] = [None] * len(xs)
+    for t in reversed(range(len(xs))) if reverse else range(len(xs)):
+        state, ys[t] = step(w, state, xs[t])
+    return state, np.stack(ys) if ys else np.zeros((0, *np.shape(state[0])), np.result_type(w, xs))
+
+
+# These two hold a tape: what they repeat or postpone is a row's worth of options.
+CONTROL = [
+    Spec("call", calls.elementwise((-2.0, 2.0, ()), (-2.0, 2.0, ())), body, run=lambda call: tg.checkpoint(body)),
+    Spec("scan", calls.loops(), loop, single=1e-3, mixed=False, run=lambda call: lambda w, state, xs: tg.scan(
+        step, w, state, xs, **call.options)),
+]  # fmt: skip
+
+SPECS = {
+    row.name: row
+    for table in (ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, PRODUCTS, INDEXING, REDUCTIONS, SHAPING, CONTROL)
+    for row in table
+}
+SMOOTH = [row for row in SPECS.values() if row.order]
+__all__ = ["PRIMITIVES", "SMOOTH", "SPECS", "Point", "Spec"]
