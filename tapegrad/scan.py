@@ -15,6 +15,8 @@ from . import pytree
 from .capture import Unkeyed, capture_key
 from .errors import DtypeError, OptionError, ShapeError, StructureError
 from .masks import Masks
+from .numpy_functions.common import asarray
+from .numpy_functions.shapes import astype
 from .primitives.registry import shape_of
 from .rules import checkpoint as checkpointed
 from .scan_primitive import Step, scan_primitive
@@ -193,7 +195,7 @@ def _scan(step: Callable, params: Any, state: Any, xs: Any, steps: int, reverse:
     captured, traced.captured = traced.captured, []  # the values are this call's; a tape does not keep them
     traced = interned(traced) if key is None or captured else traced
     init = [
-        leaf if not aval.weak else np.asarray(leaf, dtype)
+        astype(asarray(leaf), dtype) if aval.weak else leaf
         for leaf, aval, dtype in zip(s_leaves, avals[1], traced.state_dtypes, strict=True)
     ]
     results = apply(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .primitives.registry import Primitive
 
 NOTHING: dict[str, Any] = {}
-SCALARS = (bool, int, float, complex)
+SCALARS = frozenset((bool, int, float, complex))
 
 
 class Aval:
@@ -69,9 +69,9 @@ def aval_of(value: Any) -> Aval:
         return value
     if isinstance(value, Tensor):
         inner = value.value
-        weak = isinstance(inner, SCALARS) or getattr(inner, "weak", False)
+        weak = type(inner) in SCALARS or getattr(inner, "weak", False)
         return Aval(value.shape, value.dtype, weak)
-    if isinstance(value, SCALARS):
+    if type(value) in SCALARS:  # not np.float64, which is a float to isinstance, and is not weak
         return Aval((), np.asarray(value).dtype, weak=True)
     return Aval(value.shape, value.dtype)
 
