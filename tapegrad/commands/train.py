@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 import time
 from typing import Any
@@ -24,6 +25,7 @@ from ..training.optimizers import Adam, InverseSqrt
 from .arguments import integer, number
 from .models import CHANGEABLE, DTYPE, KIND, SavedModel, Settings, arrays_like, build, load_model
 from .sample import start_of, write_text
+from .threads import set_blas_threads
 
 #: Of the training text, how much each row reads before it is tested on its part of the held-out text.
 WARM_UP = 128
@@ -55,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--clip", type=number(0, above=True), metavar="X", help=f"largest norm of the gradient [{default.clip}]")
     add("--backend", default="auto", metavar="NAME", help="what runs the cells [auto]")
+    add("--threads", type=integer(1, 1024), metavar="N", help="threads of NumPy's matrix products [1]")
     add("--evaluate-every", type=integer(1), default=100, metavar="N", help="steps between evaluations [100]")
     add("--save", metavar="FILE", help="keep the model here, written at every evaluation and at the end")
     add("--resume", metavar="FILE", help="go on with the run that was saved here")
@@ -64,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; the exit status."""
+    if args.threads is not None or "OPENBLAS_NUM_THREADS" not in os.environ:
+        set_blas_threads(args.threads or 1)
     saved = load_model(args.resume, args.cell) if args.resume else None
     settings = _settings(args, saved)
     if args.save:
