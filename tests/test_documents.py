@@ -15,7 +15,7 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
-def test_readme_examples_run_in_order(tmp_path, monkeypatch):
+def test_readme_examples_run_in_order_and_print_what_it_shows(tmp_path, monkeypatch, capsys):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = [(text[: match.start()].count("\n") + 2, match[1]) for match in BLOCK.finditer(text)]
     assert blocks
@@ -24,6 +24,7 @@ def test_readme_examples_run_in_order(tmp_path, monkeypatch):
     for line, block in blocks:
         # The padding makes a traceback name the README's own line.
         exec(compile("\n" * (line - 1) + block, "README.md", "exec"), names)
+        assert capsys.readouterr().out.strip() in text
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
