@@ -55,7 +55,7 @@ def test_help_is_fast_and_leaves_heavy_libraries_alone():
     command = [sys.executable, "-c", program]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(3)]
     assert [run[1:] for run in runs] == [[]] * 3
-    assert min(float(run[0]) for run in runs) < 1.0
+    assert min(float(run[0]) for run in runs) < 1.5
 
 
 def test_the_package_is_a_program():
