@@ -20,10 +20,8 @@ help:
 	@echo "make format     let ruff mend what it can"
 	@echo "make clean      remove the environment and everything generated"
 
-# One BLAS thread: the products of a step are too small to share, and OpenBLAS's threads wait by spinning,
-# which on a busy machine made training ten times slower.
 demo: $(VENV)/installed
-	OPENBLAS_NUM_THREADS=1 $(BIN)/tapegrad train
+	$(BIN)/tapegrad train
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
