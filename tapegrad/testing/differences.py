@@ -111,8 +111,8 @@ def complex_step(f: Callable, args: Sequence[np.ndarray], direction: Sequence[np
     given = [x + 1j * COMPLEX_STEP * v for x, v in zip(args, direction, strict=True)]
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            warnings.simplefilter("ignore", RuntimeWarning)
             results = [np.imag(y) / COMPLEX_STEP for y in f(*given)]
     except Exception:  # whatever f does with numbers that it was not written for
         return None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tapegrad as tg
 
-from .strategies import arrays, shapes
+from .strategies import shapes
 
 LIMIT = 8.0  # values beyond it are drawn together by tanh, so that no program explodes
 
@@ -74,14 +74,14 @@ def programs(
 ) -> Program:
     """Random programs of elementwise functions, products, reductions, indexing, ``checkpoint``, ``vmap`` and ``scan``.
 
-    They shrink to short programs with small arguments.
+    They shrink to short programs with few and small arguments.
 
     Parameters
     ----------
     smooth : bool
         Leave out functions with kinks, at which differences say nothing.
     max_length : int
-        The largest number of lines.
+        The largest number of lines, without those that bring in arguments which are not used.
     inputs : sequence of shapes, optional
         The shapes of the arguments; by default one to three drawn ones.
     scalar : bool
@@ -95,31 +95,68 @@ def programs(
     ... def test_derivatives(program):
     ...     check_grads(program, program.args, order=1)
     """
-    given = [draw(shapes(max_dims=2, max_side=3)) for _ in range(draw(st.integers(1, 3)))] if inputs is None else inputs
-    args = tuple([draw(arrays(tuple(shape), low=-1.5, high=1.5)) for shape in given])
-    names = [_name(i) for i in range(len(args))]
-    held = dict(zip(names, args, strict=True))
-    lines: list[str] = []
+    given = draw(st.lists(shapes(max_dims=2, max_side=3), min_size=1, max_size=3)) if inputs is None else inputs
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    writer = _Writer([rng.uniform(-1.5, 1.5, shape) for shape in given], smooth)
+    # What a number chooses depends on what fits at its place: so lines can be left out, and the rest still stands.
+    number = st.integers(0, 2**16 - 1)
+    for choices in draw(st.lists(st.tuples(number, number, number), min_size=1, max_size=max_length)):
+        writer.next(*choices)
+    return writer.finished(scalar)
 
-    def write(expression: str) -> None:
-        name = _name(len(held))
-        value = np.asarray(eval(expression, {"np": np, "tg": tg}, held))
+
+class _Writer:
+    """A program being written, with the value of each line, which decides what can follow."""
+
+    def __init__(self, args: list[np.ndarray], smooth: bool):
+        self.args = tuple([np.asarray(x) for x in args])
+        self.names = [_name(i) for i in range(len(args))]
+        self.held = dict(zip(self.names, self.args, strict=True))
+        self.lines: list[str] = []
+        self.families: list[tuple[tuple[str, ...], Callable]] = [
+            (UNARY if smooth else UNARY + KINKED, lambda x: True),
+            (REDUCED, lambda x: x.ndim > 0),
+            (MOVED, lambda x: 0 < x.ndim < 4 and x.size < 40),
+            (SCANNED, lambda x: x.ndim > 0),
+        ]
+        self.pairings: list[tuple[tuple[str, ...], Callable]] = [
+            (BINARY if smooth else BINARY + KINKED_BINARY, _broadcastable),
+            (PRODUCTS, lambda x, y: x.ndim == 2 and y.ndim in (1, 2) and x.shape[1] == y.shape[0]),
+        ]
+
+    def next(self, template: int, operands: int, detail: int) -> None:
+        """Write one line: three numbers choose among the templates, the values that fit, and the axes."""
+        newest = list(self.held)[::-1]  # the simplest choice is the value just made
+        fitting = [(t, [(x,) for x in newest if fits(self.held[x])]) for t, fits in self.families]
+        pairs = [(x, y) for x in newest for y in newest]
+        fitting += [(t, [(x, y) for x, y in pairs if fits(self.held[x], self.held[y])]) for t, fits in self.pairings]
+        possible = [(text, found) for templates, found in fitting if found for text in templates]
+        text, found = possible[template % len(possible)]
+        x, *rest = found[operands % len(found)]
+        axis = detail % max(self.held[x].ndim, 1)
+        self.write(text.format(x=x, y=rest[0] if rest else "", axis=axis, half=detail % 2))
+
+    def write(self, expression: str) -> None:
+        """Append a line."""
+        value = np.asarray(eval(expression, {"np": np, "tg": tg}, self.held))
         if value.size and np.max(np.abs(value)) > LIMIT:
             expression, value = f"np.tanh({expression})", np.tanh(value)
-        held[name] = value
-        lines.append(f"{name} = {expression}")
+        name = _name(len(self.held))
+        self.held[name] = value
+        self.lines.append(f"{name} = {expression}")
 
-    for _ in range(draw(st.integers(1, max_length))):
-        write(draw(_expressions(held, smooth)))
-    used = "\n".join(lines)
-    result = list(held)[-1]
-    for name in [n for n in names if n not in _identifiers(used)]:  # every argument matters
-        write(f"{result} + np.sum(np.sin({name}))")
-        result = list(held)[-1]
-    if scalar and held[result].shape:
-        write(f"np.sum({result} * np.cos({result}))")
-        result = list(held)[-1]
-    return Program(names, lines, result, args)
+    def finished(self, scalar: bool) -> Program:
+        """The program, with what is needed for each argument to matter and for the result to be a scalar."""
+        used = _identifiers("\n".join(self.lines))
+        for name in [n for n in self.names if n not in used]:
+            self.write(f"{self.result} + np.sum(np.sin({name}))")
+        if scalar and self.held[self.result].shape:
+            self.write(f"np.sum({self.result} * np.cos({self.result}))")
+        return Program(self.names, self.lines, self.result, self.args)
+
+    @property
+    def result(self) -> str:
+        return list(self.held)[-1]
 
 
 def _name(number: int) -> str:
@@ -131,42 +168,8 @@ def _identifiers(text: str) -> set[str]:
     return set("".join(c if c.isalnum() or c in "_." else " " for c in text).replace(".", " .").split())
 
 
-def _expressions(held: dict[str, np.ndarray], smooth: bool) -> st.SearchStrategy[str]:
-    """All lines that can stand next: templates with the names of values that fit."""
-    return st.one_of(
-        _choices(UNARY + (() if smooth else KINKED), held, lambda x: True),
-        _choices(BINARY + (() if smooth else KINKED_BINARY), held, _broadcastable),
-        _choices(REDUCED, held, lambda x: x.ndim > 0),
-        _choices(PRODUCTS, held, lambda x, y: x.ndim == 2 and y.ndim in (1, 2) and x.shape[1] == y.shape[0]),
-        _choices(MOVED, held, lambda x: 0 < x.ndim < 4 and x.size < 40),
-        _choices(SCANNED, held, lambda x: x.ndim > 0),
-    )
-
-
 def _broadcastable(x: np.ndarray, y: np.ndarray) -> bool:
     try:
         return np.broadcast(x, y).size < 60
     except ValueError:
         return False
-
-
-def _choices(templates: tuple[str, ...], held: dict[str, np.ndarray], fits: Callable) -> st.SearchStrategy[str]:
-    newest = list(held)[::-1]  # the simplest choice is the value just made
-    count = fits.__code__.co_argcount
-    operands = (
-        [(x,) for x in newest if fits(held[x])]
-        if count == 1
-        else [(x, y) for x in newest for y in newest if fits(held[x], held[y])]
-    )
-    if not operands:
-        return st.nothing()
-
-    @st.composite
-    def written(draw: Any) -> str:
-        x, *rest = draw(st.sampled_from(operands))
-        template = draw(st.sampled_from(templates))
-        axis = draw(st.integers(0, max(held[x].ndim - 1, 0))) if "{axis}" in template else 0
-        half = draw(st.integers(0, 1)) if "{half}" in template else 0
-        return template.format(x=x, y=rest[0] if rest else "", axis=axis, half=half)
-
-    return written()

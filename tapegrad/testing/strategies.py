@@ -33,6 +33,8 @@ def shapes(*, min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side:
 
 def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
     """An equal array that lies in memory as ``layout`` (one of LAYOUTS) says."""
+    if not array.ndim:
+        return array
     if layout == "F":
         return np.array(array, order="F")
     if layout == "reversed":

@@ -1,0 +1,115 @@
+"""The checker is checked: a fault planted into any rule of any primitive must be caught."""
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad import transforms
+from tapegrad.primitives import indexing
+from tapegrad.scan_primitive import scan_primitive
+from tapegrad.testing import GradientMismatch, check_grads
+from tests.meta.faults import EQUIVALENT, examples, mutants
+from tests.primitives.flat import FlatCall
+from tests.specs import PRIMITIVES, SPECS
+
+
+def caught(name, mode):
+    """Whether the property of the row fails on any of the calls, in the mode that was broken alone."""
+    for call in examples(name):
+        flat = FlatCall(SPECS[name], call)
+        try:
+            with np.errstate(all="ignore"):  # a broken rule may divide by zero
+                check_grads(flat, flat.leaves, modes=(mode,), order=1)
+        except GradientMismatch:
+            return True
+    return False
+
+
+def named(pairs):
+    return [pytest.param(name, fault, id=f"{name}-{fault}") for name, fault in pairs]
+
+
+FAULTS = [(name, fault) for name, fault in mutants() if (str(fault), name) not in EQUIVALENT]
+HARMLESS = [(name, fault) for name, fault in mutants() if (str(fault), name) in EQUIVALENT]
+
+
+@pytest.mark.parametrize(("name", "fault"), named(FAULTS))
+def test_a_fault_is_caught(name, fault, monkeypatch):
+    fault.plant(monkeypatch, PRIMITIVES[name])
+    assert caught(name, fault.mode)
+
+
+@pytest.mark.parametrize(("name", "fault"), named(HARMLESS))
+def test_an_equivalent_mutant_changes_nothing(name, fault, monkeypatch):
+    """Otherwise the list of equivalent mutants hides a fault."""
+    fault.plant(monkeypatch, PRIMITIVES[name])
+    assert not caught(name, fault.mode), EQUIVALENT[str(fault), name]
+
+
+def test_without_a_fault_nothing_is_caught():
+    for name in ("multiply", "contract", "scan", "concatenate"):
+        assert not caught(name, "rev")
+        assert not caught(name, "fwd")
+
+
+def test_every_listed_equivalent_is_a_mutant():
+    there_are = {(str(fault), name) for name, fault in mutants()}
+    assert {key for key in EQUIVALENT if key not in there_are} <= {
+        ("fwd: wrong ans", "call"), ("fwd: wrong ans", "scan")
+    }  # fmt: skip
+
+
+# ---- faults in the engine around the rules ----
+def test_a_lost_term_of_a_sum_of_cotangents_is_caught(monkeypatch):
+    """A value used twice has the sum of two cotangents."""
+    right = transforms.backward
+
+    def lossy(tape, seeds, keep=False):
+        for node in tape.nodes:
+            if node is not None and node.primitive.name == "multiply" and node.slots[0] == node.slots[1]:
+                node.slots[1] = -1
+        return right(tape, seeds, keep)
+
+    monkeypatch.setattr(transforms, "backward", lossy)
+    with pytest.raises(GradientMismatch):
+        check_grads(lambda x: x * x, (np.array([1.0, 2.0]),), modes=("rev",), order=1)
+
+
+def test_a_lost_addition_at_an_index_is_caught(monkeypatch):
+    """The cotangent of the second read is added in place to that of the first."""
+    monkeypatch.setattr(indexing, "add_at", lambda out, g, arrays, template: None)
+    with pytest.raises(GradientMismatch):
+        check_grads(lambda x: x[0] * x[1:], (np.array([1.0, 2.0]),), modes=("rev",), order=1)
+
+
+def test_a_gradient_that_ignores_a_residual_of_scan_is_caught(monkeypatch):
+    right = scan_primitive.pull
+
+    def stale(g, ans, args, options, slots):
+        saved = [np.flip(value, 0) for value in options["saved"]]
+        return right(g, ans, args, options | {"saved": saved}, slots)
+
+    monkeypatch.setattr(scan_primitive, "pull", stale, raising=False)
+    assert caught("scan", "rev")
+
+
+def test_a_scan_run_in_the_wrong_direction_is_caught(monkeypatch):
+    right = scan_primitive.pull
+    monkeypatch.setattr(
+        scan_primitive,
+        "pull",
+        lambda g, ans, args, options, slots: right(g, ans, args, options | {"reverse": not options["reverse"]}, slots),
+        raising=False,
+    )
+    assert caught("scan", "rev")
+
+
+def test_levels_that_are_confused_are_caught(monkeypatch):
+    """With a rule that reads its argument without its derivative the first order is right and the second is not."""
+    monkeypatch.setattr(
+        PRIMITIVES["sin"], "derivatives", (lambda g, ans, x: g * np.cos(tg.stop_gradient(x)),), raising=False
+    )
+    x = (np.array([0.3, 1.0]),)
+    check_grads(np.sin, x, order=1)
+    with pytest.raises(GradientMismatch, match=r"order 2"):
+        check_grads(np.sin, x, order=2)
