@@ -1,10 +1,17 @@
-"""What holds for the whole suite: one BLAS thread per process, and the Hypothesis profiles."""
+"""What holds for the whole suite: one BLAS thread per process, signals, and the Hypothesis profiles."""
 
 import os
+import signal
+import threading
 
 # Before NumPy is imported: the suite runs in several processes, whose BLAS threads would fight.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# A shell without job control starts what it runs in the background with SIGINT ignored, and programs that the tests
+# start and interrupt would inherit that.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from hypothesis import HealthCheck, settings  # noqa: E402 - after the environment is set
 
