@@ -201,7 +201,7 @@ def test_arguments_without_a_derivative(argument, words, transform):
 @pytest.mark.parametrize(
     ("f", "error", "words"),
     [
-        (lambda x: x, ShapeError, r"returned an array of shape \(2,\).*sum it, or use tapegrad\.jacobian, tapegrad\.vjp"),
+        (lambda x: x, ShapeError, r"array of shape \(2,\).*sum it, or use tapegrad\.jacobian, tapegrad\.vjp"),
         (lambda x: x[None, :1], ShapeError, r"shape \(1, 1\)"),
         (lambda x: (np.sum(x), x), StructureError, r"returned a tuple.*has_aux=True"),
         (lambda x: [np.sum(x)], StructureError, "returned a list"),

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import tapegrad as tg
 from tapegrad.testing import programs
-from tests.specs import SMOOTH
 from tests.primitives.flat import FlatCall, assert_same, weights
+from tests.specs import SMOOTH
 
 DIFFERENTIABLE = pytest.mark.parametrize("spec", SMOOTH, ids=str)
 

@@ -93,7 +93,7 @@ def test_inside_scan(way):
     looped = lambda f: lambda w, xs: tg.scan(lambda w, s, x: (0.5 * f(s * w) + x, s), w, X, xs)  # noqa: E731
     run, expected = looped(f), looped(plain)
     check_grads(run, (0.7, xs), order=2)
-    found, wanted = (tg.jacobian(lambda w: r(w, xs)[0])(0.7) for r in (run, expected))
+    found, wanted = (tg.jacobian(lambda w, r=r: r(w, xs)[0])(0.7) for r in (run, expected))
     np.testing.assert_allclose(found, wanted)
 
 
@@ -152,7 +152,8 @@ def test_custom_jvp_of_pytrees():
 
 
 def test_a_primitive_of_two_arguments_with_one_rule():
-    f = tg.primitive(lambda x, n: x**n, shape=lambda x, n: x.shape).defvjp(lambda g, ans, x, n: g * n * x ** (n - 1), None)
+    f = tg.primitive(lambda x, n: x**n, shape=lambda x, n: x.shape)
+    f.defvjp(lambda g, ans, x, n: g * n * x ** (n - 1), None)
     check_grads(lambda x: f(x, 3), (X,))
     check_grads(lambda x: f(x, np.array([1, 2, 3])), (X,))
 
@@ -247,7 +248,7 @@ def test_a_function_without_its_rule():
         tg.elementwise_grad(bare)(X)
     with pytest.raises(UnsupportedPrimitive, match=r"^bare cannot be differentiated.*\.defjvp\(lambda tangent, ans, x"):
         tg.jvp(bare, (X,), (X,))
-    with pytest.raises(UnsupportedPrimitive, match=r"bare cannot be traced without values: give primitive\(\.\.\., shape=rule\)"):
+    with pytest.raises(UnsupportedPrimitive, match=r"bare cannot be traced .*: give primitive\(\.\.\., shape=rule\)"):
         tg.trace(bare)(X)
 
 

@@ -74,7 +74,8 @@ TRAPS = {
     "buf *= t": (in_place(operator.imul), UnsupportedPrimitive, r"numpy\.multiply: " + WRITTEN),
     "buf /= t": (in_place(operator.itruediv), UnsupportedPrimitive, r"numpy\.divide: " + WRITTEN),
     "buf **= t": (in_place(operator.ipow), UnsupportedPrimitive, r"numpy\.power: " + WRITTEN),
-    "sum out=": (lambda x: np.sum(x, out=np.ones(())), UnsupportedPrimitive, r"numpy\.sum: the argument out=.*x = f\(x\)"),
+    "sum out=": (lambda x: np.sum(x, out=np.ones(())), UnsupportedPrimitive,
+                 r"numpy\.sum: the argument out=.*x = f\(x\)"),
     "copyto": (lambda x: np.copyto(np.ones(3), x), UnsupportedPrimitive, r"numpy\.copyto .*tapegrad\.full"),
     "put": (lambda x: np.put(np.ones(3), [0], x[0]), UnsupportedPrimitive, r"numpy\.put .*tapegrad\.index_update"),
     "place": (lambda x: np.place(np.ones(3), X > 1, x), UnsupportedPrimitive, r"use np\.where\(mask, values, x\)"),
@@ -85,7 +86,8 @@ TRAPS = {
                        "index_update"),
     "add.at": (lambda x: np.add.at(np.ones(3), [0, 0], x[0]), UnsupportedPrimitive, r"add\.at .*tapegrad\.index_add"),
     "multiply.at": (lambda x: np.multiply.at(np.ones(3), [0], x[0]), UnsupportedPrimitive, r"multiply\.at has no rule"),
-    "where= of a ufunc": (lambda x: np.exp(x, where=X > 1), UnsupportedPrimitive, r"where= is not supported.*np\.where"),
+    "where= of a ufunc": (lambda x: np.exp(x, where=X > 1), UnsupportedPrimitive,
+                          r"where= is not supported.*np\.where"),
     "dtype= of a ufunc": (lambda x: np.add(x, 1, dtype=np.float32), UnsupportedPrimitive, r"dtype= .*\.astype"),
     "where= of sum": (lambda x: np.sum(x, where=X > 1), UnsupportedPrimitive, r"numpy\.sum: the argument where="),
     "initial= of sum": (lambda x: np.sum(x, initial=1.0), UnsupportedPrimitive, r"numpy\.sum: the argument initial="),
@@ -99,7 +101,8 @@ TRAPS = {
     "linalg without a rule": (lambda x: np.linalg.svd(np.outer(x, x)), UnsupportedPrimitive, r"svd has no rule"),
     "fft without a rule": (lambda x: np.fft.fft(x), UnsupportedPrimitive, r"fft has no rule"),
     "an unknown keyword": (lambda x: np.concatenate([x, x], wrong=1), TypeError, "wrong"),
-    "a keyword without support": (lambda x: np.var(x, mean=1.0), UnsupportedPrimitive, r"numpy\.var on a Tensor: .*mean"),
+    "a keyword without support": (lambda x: np.var(x, mean=1.0), UnsupportedPrimitive,
+                                  r"numpy\.var on a Tensor: .*mean"),
     "reduceat": (lambda x: np.add.reduceat(x, [0, 1]), UnsupportedPrimitive, r"add\.reduceat has no rule"),
     "reduce of divide": (lambda x: np.divide.reduce(x), UnsupportedPrimitive, r"divide\.reduce has no rule"),
     "bits of floats": (lambda x: x & 1, UnsupportedPrimitive, r"combines booleans.*\(x > 0\) & \(y > 0\)"),
@@ -143,8 +146,11 @@ def test_trap(name):
 
 
 @pytest.mark.parametrize("transform", ["jvp", "vmap", "trace"])
-@pytest.mark.parametrize("name", ["np.array([t])", "np.full", "buf[:] = t", "float(t)", "t[0] = 1", "buf += t", "copyto",
-                                  "add.at", "where= of sum", "a ufunc without a rule", "a function without a rule"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["np.array([t])", "np.full", "buf[:] = t", "float(t)", "t[0] = 1", "buf += t", "copyto", "add.at", "where= of sum",
+     "a ufunc without a rule", "a function without a rule"],
+)
 def test_traps_are_closed_in_every_transform(name, transform):
     use, error, words = TRAPS[name]
     with pytest.raises(error, match=words):
