@@ -28,6 +28,7 @@ from .numpy_functions.creation import array as array
 from .numpy_functions.creation import full as full
 from .numpy_functions.creation import index_add as index_add
 from .numpy_functions.creation import index_update as index_update
+from .numpy_functions.selection import take_from as take
 from .pytree import leaves as tree_leaves
 from .pytree import map as tree_map
 from .rules import checkpoint as checkpoint
@@ -53,7 +54,7 @@ __all__ = [
     "Tape", "Tensor", "array", "backend", "binary_cross_entropy", "checkpoint", "custom_jvp", "custom_vjp",
     "elementwise_grad", "errors", "full", "grad", "hessian", "hvp", "index_add", "index_update", "jacobian", "jvp",
     "log_softmax", "logsumexp", "mse", "primitive", "relu", "scan", "sigmoid", "softmax", "softmax_cross_entropy",
-    "softplus", "stop_gradient", "trace", "tree_leaves", "tree_map", "value_and_grad", "vjp", "vmap",
+    "softplus", "stop_gradient", "take", "trace", "tree_leaves", "tree_map", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 

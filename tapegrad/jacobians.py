@@ -12,7 +12,7 @@ from . import pytree
 from .batching import vmap
 from .errors import OptionError
 from .primitives.registry import shape_of
-from .transforms import grad, jvp, vjp
+from .transforms import check_positions, grad, jvp, positions, vjp
 
 
 def jacobian(f: Callable, argnums: int = 0, mode: str = "auto") -> Callable:
@@ -43,12 +43,19 @@ def jacobian(f: Callable, argnums: int = 0, mode: str = "auto") -> Callable:
     if mode not in ("auto", "rev", "fwd"):
         raise OptionError(f"jacobian: mode={mode!r}; choose 'auto', 'rev' or 'fwd'")
 
+    several, numbers = positions("jacobian", argnums)
+    if several:
+        raise OptionError(f"jacobian: argnums={argnums!r}; one argument at a time, give its position")
+
     @wraps(f)
     def matrix(*args: Any) -> Any:
-        def of_one(x: Any) -> Any:
-            return f(*args[:argnums], x, *args[argnums + 1 :])
+        check_positions("jacobian", numbers, args)
+        at = numbers[0] % len(args)
 
-        x = args[argnums]
+        def of_one(x: Any) -> Any:
+            return f(*args[:at], x, *args[at + 1 :])
+
+        x = args[at]
         chosen = mode
         if mode == "auto":
             y, pullback = vjp(of_one, x)

@@ -31,7 +31,7 @@ UFUNCS: dict[Any, Any] = {
 } | {
     np.matmul: lambda x, y: matmul(asarray(x), asarray(y)),
     np.true_divide: ew.divide,
-    np.float_power: lambda x, y: ew.power(shapes.astype(x, np.float64), y),
+    np.float_power: lambda x, y: ew.power(shapes.astype(asarray(x), np.float64), y),
     np.square: lambda x: x * x,
     np.reciprocal: lambda x: 1.0 / x,
     np.positive: lambda x: x,
@@ -68,6 +68,8 @@ FUNCTIONS: dict[Any, Callable] = {
     for name, function in vars(home).items()
     if getattr(function, "__module__", None) == home.__name__ and not name.startswith("_") and hasattr(np, name)
 } | {
+    np.amax: reductions.max,
+    np.amin: reductions.min,
     np.any: reductions.any_,
     np.all: reductions.all_,
     np.linalg.norm: products.norm,
@@ -161,11 +163,10 @@ def _array_function(self: Tensor, func: Any, types: Any, args: tuple, kwargs: di
 
 def _refuse_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
     raise TracingError(
-        f"a Tensor of shape {self.shape} cannot become a plain array: that would cut it from its gradient. Use "
-        "np.stack for "
-        "np.array([t]), tapegrad.array for nested lists, tapegrad.full for np.full(shape, t), "
-        "tapegrad.index_update for "
-        "buf[0] = t, tapegrad.logsumexp for scipy.special.logsumexp; to look at the number, print it or read t.value"
+        f"a Tensor of shape {self.shape} cannot become a plain array: that would cut it from its gradient. Use np.stack "
+        "for np.array([t]), tapegrad.array for nested lists, tapegrad.full for np.full(shape, t), tapegrad.index_update "
+        "for buf[0] = t, tapegrad.take(table, t, axis=0) for table[t], tapegrad.logsumexp for scipy.special.logsumexp; "
+        "to look at the number, print it or read t.value"
     )
 
 

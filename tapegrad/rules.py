@@ -68,15 +68,15 @@ class Call(Primitive):
 
     def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:
         axes = tuple([0 if flag else None for flag in flags])
-        if options.get("rule") is not None:
-            raise self.unsupported("be batched by vmap with a custom rule; batch inside the function")
+        rule = options.get("rule")
+        rest = {} if rule is None else {"rule": BatchedRule(rule, axes)}
         avals = [aval_of(arg) for arg in args]
         tape = derived(
             options["tape"],
             ("batch", size, tuple(flags), tuple(avals)),
             lambda: trace_flat(lambda inputs: vmap(lambda *a: run(options["tape"], a), axes)(*inputs), avals),
         )
-        return [(value, True) for value in apply(self, args, {"tape": tape})]
+        return [(value, True) for value in apply(self, args, {"tape": tape} | rest)]
 
 
 def _pushed(tape: AbstractTape, wanted: tuple[int, ...], avals: list[Aval]) -> AbstractTape:
@@ -141,6 +141,7 @@ def _staged(f: Callable, args: Sequence[Any], rule: Any = None) -> Any:
 
     tape = trace_flat(flat, [aval_of(leaves[i]) for i in moving], f)
     captured = list(tape.consts.items())
+    tape.input_avals.update({slot: aval_of(value) for slot, value in captured})
     tape.inputs, tape.consts = tape.inputs + [slot for slot, _ in captured], {}
     options: dict[str, Any] = {"tape": tape}
     if rule is not None:
@@ -196,6 +197,27 @@ class _BoundRule:
         moves = _replaced([None] * len(self.leaves), self.moving, tangents[: len(self.moving)])
         moved = self.owner.jvp_rule(self.structure.unflatten(moves), self.out.unflatten(ans), *self._args(args))
         return pytree.leaves(moved)
+
+
+class BatchedRule:
+    """A rule carried out for each index of a batch axis, which the arguments with axis 0 have."""
+
+    def __init__(self, rule: Any, axes: Sequence[int | None]):
+        self.rule, self.axes = rule, axes
+        self.pull = self._pull if rule.pull is not None else None
+        self.push = self._push if rule.push is not None else None
+
+    def _pull(self, g: Sequence[Any], ans: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+        axes = [0] * len(g), [0] * len(ans), list(self.axes)
+        parts = vmap(self.rule.pull, axes)(list(g), list(ans), list(args))
+        return [
+            np.sum(part, axis=0) if part is not None and axis is None else part
+            for part, axis in zip(parts, self.axes, strict=True)
+        ]
+
+    def _push(self, tangents: Sequence[Any], ans: Sequence[Any], args: Sequence[Any]) -> Any:
+        moving = [axis for axis, tangent in zip(self.axes, tangents, strict=True) if tangent is not None]
+        return vmap(self.rule.push, (moving, [0] * len(ans), list(self.axes)))(list(tangents), list(ans), list(args))
 
 
 class CustomRule:

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import pytree
 from .errors import ShapeError, StructureError
-from .tensor import Aval, Tensor, Trace, apply, aval_of
+from .tensor import Aval, Tensor, Trace, apply, aval_of, protected
 
 if TYPE_CHECKING:
     from .primitives.registry import Primitive
@@ -90,8 +90,8 @@ class ReverseTape(Tape):
                     active = True
             else:
                 # The caller may write into a constant before the backward walk reads it.
-                if type(arg) is np.ndarray and primitive.reads_inputs and arg.flags.writeable:
-                    arg = arg.copy()
+                if primitive.reads_inputs and isinstance(arg, np.ndarray):
+                    arg = protected(arg)
                 values.append(arg)
                 slots.append(-1)
         if active and primitive.differentiable:

@@ -154,6 +154,14 @@ class Tensor:
     __hash__ = object.__hash__
 
 
+def protected(array: Any) -> Any:
+    """An array that nobody else can write into: itself if it is read-only down to its base, else a copy."""
+    view = array
+    while isinstance(view, np.ndarray) and not view.flags.writeable:
+        view = view.base
+    return array if view is None else np.array(array)
+
+
 class Trace:
     """One reason for following operations; the subclasses say what is done with each.
 

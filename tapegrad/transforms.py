@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -13,7 +14,7 @@ from .errors import DtypeError, OptionError, ShapeError, StructureError
 from .forward import Dual, ForwardTrace
 from .primitives.registry import is_inexact, like, shape_of
 from .tape import ReverseTape, backward
-from .tensor import Tensor, opened
+from .tensor import Tensor, opened, protected
 
 
 def differentiable(name: str, leaf: Any, path: str) -> Any:
@@ -21,7 +22,7 @@ def differentiable(name: str, leaf: Any, path: str) -> Any:
     if isinstance(leaf, (Tensor, np.ndarray, np.generic)):
         kind = leaf.dtype.kind
         if kind == "f":
-            return leaf.copy() if type(leaf) is np.ndarray and leaf.flags.writeable else leaf
+            return protected(leaf) if isinstance(leaf, np.ndarray) else leaf
         what = f"an array of dtype {leaf.dtype}"
     elif isinstance(leaf, float):
         return leaf
@@ -103,14 +104,11 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     >>> float(value), gradient
     (5.0, array([2., 4.]))
     """
-    several = not isinstance(argnums, int)
-    numbers: tuple[int, ...] = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    several, numbers = positions("grad", argnums)
 
     @wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        for number in numbers:
-            if not -len(args) <= number < len(args):
-                raise OptionError(f"grad: argnums={number}, and the function was called with {len(args)} arguments")
+        check_positions("grad", numbers, args)
         aux = None
         with opened(ReverseTape()) as tape:
             inside, leaves, structure = _enter(tape, "grad", tuple([args[i] for i in numbers]))
@@ -131,6 +129,24 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
         return ((value, aux) if has_aux else value), (grads if several else grads[0])
 
     return wrapped
+
+
+def positions(name: str, argnums: Any) -> tuple[bool, tuple[int, ...]]:
+    """Whether ``argnums`` names several arguments, and their numbers."""
+    several = not hasattr(argnums, "__index__")
+    try:
+        return several, tuple([operator.index(number) for number in (argnums if several else (argnums,))])
+    except TypeError:
+        raise OptionError(
+            f"{name}: argnums={argnums!r}; give the position of an argument, or a tuple of positions"
+        ) from None
+
+
+def check_positions(name: str, numbers: Sequence[int], args: Sequence[Any]) -> None:
+    """Raise unless the function was called with the arguments that ``argnums`` names."""
+    for number in numbers:
+        if not -len(args) <= number < len(args):
+            raise OptionError(f"{name}: argnums={number}, and the function was called with {len(args)} arguments")
 
 
 def _check_scalar(result: Any) -> None:

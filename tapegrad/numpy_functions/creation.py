@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..primitives.indexing import index
+from ..primitives.indexing import concrete, index
 from ..tensor import Tensor
 from .common import asarray
 from .selection import where
-from .shapes import astype, broadcast_to
+from .shapes import astype, broadcast_to, ravel
 
 
 def full(shape: int | Sequence[int], fill_value: Any, dtype: Any = None) -> Any:
@@ -50,8 +50,18 @@ def index_update(x: Any, key: Any, value: Any) -> Any:
     >>> index_update(np.zeros(3), 1, 5.0)
     array([0., 5., 0.])
     """
-    mask = _scattered(np.zeros(x.shape), key, 1.0) > 0
-    return where(mask, _scattered(x, key, value), x)
+    key = tuple([_concrete(part) for part in key]) if isinstance(key, tuple) else _concrete(key)
+    origin = np.full(x.shape, -1)  # which element of value each element comes from; the last one written counts
+    shape = origin[key].shape
+    origin[key] = np.arange(int(np.prod(shape))).reshape(shape)
+    if not np.prod(shape):
+        return x
+    values = ravel(broadcast_to(astype(asarray(value), x.dtype), shape))
+    return where(origin >= 0, index(values, np.maximum(origin, 0)), x)
+
+
+def _concrete(part: Any) -> Any:
+    return concrete(part, "the index of index_update") if isinstance(part, Tensor) else part
 
 
 def _scattered(x: Any, key: Any, value: Any) -> Any:

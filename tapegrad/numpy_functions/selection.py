@@ -40,6 +40,24 @@ def take(a, indices, axis=None, out=None, mode="raise"):
     return index(a, (slice(None),) * axis + (indices,))
 
 
+def take_from(a: Any, indices: Any, axis: int | None = None) -> Any:
+    """``np.take``, also of a plain array by traced indices, which NumPy does not dispatch.
+
+    Parameters
+    ----------
+    a : array
+    indices : array of int
+    axis : int, optional
+        Without it from the flattened array.
+
+    Examples
+    --------
+    >>> take_from(np.array([5.0, 6.0, 7.0]), np.array([2, 0]))
+    array([7., 5.])
+    """
+    return take(asarray(a), indices, axis)
+
+
 def take_along_axis(arr, indices, axis=-1):
     if axis is None:
         arr, axis = ravel(arr), 0
