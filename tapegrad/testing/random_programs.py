@@ -38,6 +38,7 @@ SCANNED = (
     "tg.vmap(lambda v: np.tanh(v) * np.sum(v))({x})",
 )
 PRODUCTS = ("0.5 * ({x} @ {y})", "0.5 * np.tensordot({x}, {y}, 1)", "tg.checkpoint(np.matmul)({x}, {y})")
+SQUARED = ("0.5 * ({x} @ {x}.T)", "0.5 * np.einsum('ij,ik->jk', {x}, {x})", "np.outer({x}[:, 0], {x}[0])")
 
 
 class Program:
@@ -118,6 +119,7 @@ class _Writer:
             (REDUCED, lambda x: x.ndim > 0),
             (MOVED, lambda x: 0 < x.ndim < 4 and x.size < 40),
             (SCANNED, lambda x: x.ndim > 0),
+            (SQUARED, lambda x: x.ndim == 2),
         ]
         self.pairings: list[tuple[tuple[str, ...], Callable]] = [
             (BINARY if smooth else BINARY + KINKED_BINARY, _broadcastable),
@@ -130,8 +132,9 @@ class _Writer:
         fitting = [(t, [(x,) for x in newest if fits(self.held[x])]) for t, fits in self.families]
         pairs = [(x, y) for x in newest for y in newest]
         fitting += [(t, [(x, y) for x, y in pairs if fits(self.held[x], self.held[y])]) for t, fits in self.pairings]
-        possible = [(text, found) for templates, found in fitting if found for text in templates]
-        text, found = possible[template % len(possible)]
+        possible = [(templates, found) for templates, found in fitting if found]
+        templates, found = possible[template % len(possible)]
+        text = templates[template // len(possible) % len(templates)]
         x, *rest = found[operands % len(found)]
         axis = detail % max(self.held[x].ndim, 1)
         self.write(text.format(x=x, y=rest[0] if rest else "", axis=axis, half=detail % 2))
