@@ -171,10 +171,9 @@ CHOICE = [
     unary("floor", order=0, points=(Point((1.0,), (0.0,)),)),
     unary("rint", order=0, points=(Point((0.5,), (0.0,)),)),
     binary("floor_divide", y=(0.5, 2.0, ()), far=far_from_wrapping, order=0),
-    binary("equal", order=0, points=(Point((1.0, 1.0), (0.0, 0.0)),)),
-    binary("less", order=0, points=(Point((1.0, 1.0), (0.0, 0.0)),)),
-    binary("less_equal", order=0, points=(Point((1.0, 1.0), (0.0, 0.0)),)),
-    unary("isfinite", order=0, points=(Point((INF,), (0.0,)),)),
+    *[Spec(name, calls.coarse(2), getattr(np, name), order=0, points=(Point((1.0, 1.0), (0.0, 0.0)),))
+      for name in ("equal", "less", "less_equal")],
+    Spec("isfinite", calls.coarse(1), np.isfinite, order=0, points=(Point((INF,), (0.0,)),)),
     logical("logical_and", 2),
     logical("logical_or", 2),
     logical("logical_not", 1),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 LAYOUTS = ("C", "F", "reversed", "strided")
+MOST_SHAPES = 2000
 
 
 def shapes(*, min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4) -> st.SearchStrategy[tuple]:
@@ -25,10 +27,15 @@ def shapes(*, min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side:
     >>> find(shapes(min_dims=1), lambda shape: len(shape) == 2)
     (1, 1)
     """
-    side = st.integers(max(min_side, 1), max_side)
+    sides = range(max(min_side, 1), max_side + 1)
+    ranks = range(min_dims, max_dims + 1)
+    if len(sides) ** max_dims > MOST_SHAPES:
+        return st.one_of([st.tuples(*[st.integers(min_side, max_side)] * rank) for rank in ranks])
+    # One choice from a list: drawn axis by axis, most shapes would have all axes alike or of length 1.
+    listed = [shape for rank in ranks for shape in product(sides, repeat=rank) for _ in range(2 ** (max_dims - rank))]
     if min_side == 0:
-        side = side | side | side | st.just(0)
-    return st.lists(side, min_size=min_dims, max_size=max_dims).map(tuple)
+        listed += [shape for rank in ranks for shape in product((0, 1, max_side), repeat=rank) if 0 in shape]
+    return st.sampled_from(listed)
 
 
 def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
@@ -44,6 +51,29 @@ def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
         wide[..., 0] = array
         return wide[..., 0]
     return array
+
+
+def random_array(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    *,
+    dtype: Any = np.float64,
+    low: float = -2.0,
+    high: float = 2.0,
+    away_from: tuple[float, ...] = (),
+    margin: float = 0.1,
+) -> np.ndarray:
+    """What :func:`arrays` draws, from a generator."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "b":
+        return np.asarray(rng.random(shape) < 0.5)
+    if dtype.kind in "iu":
+        return np.asarray(rng.integers(int(low), int(high), shape), dtype)
+    made = np.asarray(rng.uniform(low, high, shape))
+    for centre in away_from:
+        gap = np.abs(made - centre)
+        made = np.where(gap < margin, centre + np.where(made < centre, -1.0, 1.0) * (margin + gap), made)
+    return np.asarray(made, dtype)
 
 
 @st.composite
@@ -86,15 +116,5 @@ def arrays(
     shape = draw(shapes() if shape is None else shape if isinstance(shape, st.SearchStrategy) else st.just(shape))
     dtype = np.dtype(draw(dtype) if isinstance(dtype, st.SearchStrategy) else dtype)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    if dtype.kind == "b":
-        made = np.asarray(rng.random(shape) < 0.5)
-    elif dtype.kind in "iu":
-        made = np.asarray(rng.integers(int(low), int(high), shape), dtype)
-    else:
-        made = rng.uniform(low, high, shape)
-        for centre in away_from:
-            near = np.abs(made - centre) < margin
-            sided = np.where(made < centre, -1.0, 1.0)
-            made = np.where(near, centre + sided * (margin + np.abs(made - centre)), made)
-        made = np.asarray(made).astype(dtype)
+    made = random_array(rng, shape, dtype=dtype, low=low, high=high, away_from=away_from, margin=margin)
     return laid_out(made, draw(st.sampled_from(layouts)) if len(layouts) > 1 else layouts[0])

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tapegrad.primitives import elementwise, shaping
 from tapegrad.primitives.registry import shape_of
 from tapegrad.tape import Addition
-from tests.specs import PRIMITIVES, SMOOTH
+from tests.specs import PRIMITIVES, SMOOTH, SPECS
 
 
 @cache
@@ -19,7 +19,7 @@ def examples(name, count=40):
 
     @settings(max_examples=count, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(next(row.calls for row in SMOOTH if row.name == name))
+    @given(SPECS[name].calls)
     def collect(call):
         found.append(call)
 

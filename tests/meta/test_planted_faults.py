@@ -7,9 +7,10 @@ import tapegrad as tg
 from tapegrad import transforms
 from tapegrad.primitives import indexing
 from tapegrad.scan_primitive import scan_primitive
+from tapegrad.tape import Aval
 from tapegrad.testing import GradientMismatch, check_grads
 from tests.meta.faults import EQUIVALENT, examples, mutants
-from tests.primitives.flat import FlatCall
+from tests.primitives.flat import FlatCall, check_vmap
 from tests.specs import PRIMITIVES, SPECS
 
 
@@ -57,6 +58,62 @@ def test_every_listed_equivalent_is_a_mutant():
     assert {key for key in EQUIVALENT if key not in there_are} <= {
         ("fwd: wrong ans", "call"), ("fwd: wrong ans", "scan")
     }  # fmt: skip
+
+
+# ---- faults in the other rules of a primitive ----
+def mapped_wrongly(name):
+    """Whether the property about vmap fails on any of the calls."""
+    for call in examples(name):
+        flat = FlatCall(SPECS[name], call)
+        try:
+            check_vmap(flat, flat, [isinstance(x, np.ndarray) for x in flat.leaves], 3, 0)
+        except AssertionError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_batching_rule_that_mixes_rows_is_caught(name, monkeypatch):
+    primitive = PRIMITIVES[name]
+    right = primitive.batch
+
+    def mixed(*given):
+        result = right(*given)
+        if primitive.multiple:
+            return [(np.roll(value, 1, 0) if flag else value, flag) for value, flag in result]
+        return np.roll(result, 1, 0)
+
+    assert not mapped_wrongly(name)
+    monkeypatch.setattr(primitive, "batch", mixed, raising=False)
+    assert mapped_wrongly(name)
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("fault", ["shape", "dtype"])
+def test_a_wrong_abstract_result_is_caught(name, fault, monkeypatch):
+    """By the comparison of a tape's results with those of NumPy."""
+    primitive = PRIMITIVES[name]
+    right = primitive.abstract
+
+    def changed(aval):
+        if fault == "shape":
+            return Aval((*aval.shape, 1), aval.dtype)
+        return Aval(aval.shape, np.float16)
+
+    def wrong(*args, **options):
+        result = right(*args, **options)
+        return tuple(map(changed, result)) if primitive.multiple else changed(result)
+
+    monkeypatch.setattr(primitive, "abstract", wrong, raising=False)
+    found = []
+    for call in examples(name)[:5]:
+        flat = FlatCall(SPECS[name], call)
+        tape = tg.trace(flat)(*flat.leaves)
+        found += [
+            (value.shape, value.dtype) != (np.shape(y), np.asarray(y).dtype)
+            for (_, value), y in zip(tape.outputs, flat.reference(*flat.leaves), strict=True)
+        ]
+    assert any(found)
 
 
 # ---- faults in the engine around the rules ----

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import tapegrad as tg
 from tapegrad.primitives.elementwise import Elementwise
+from tapegrad.testing import check_grads
 from tests.specs import PRIMITIVES, SMOOTH, SPECS
 
 POINTS = [
@@ -44,6 +45,12 @@ def test_the_derivative_at_special_points(row, point, dtype):
             along[position] = np.ones_like(args[position])
             slope = tg.jvp(f, args, along)[1]
             np.testing.assert_allclose(slope, np.sum(partial), rtol=1e-6)
+
+
+def test_smooth_functions_are_smooth_where_their_arguments_are_equal():
+    x = np.array([0.3, -1.2])
+    for f in (np.logaddexp, np.add, np.multiply, np.divide, np.arctan2, lambda x, y: np.logaddexp(x, y) - x):
+        check_grads(f, (x, x), order=3)
 
 
 @pytest.mark.parametrize("row", ELEMENTWISE, ids=str)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from tapegrad.testing import check_grads
 from tapegrad.testing.strategies import LAYOUTS, laid_out
-from tests.primitives.flat import FlatCall, assert_same, pulled, pushed, weights
+from tests.primitives.flat import FlatCall, assert_same, batches, check_vmap, pulled, pushed, weights
 from tests.specs import SMOOTH, SPECS
 
 EVERY = pytest.mark.parametrize("spec", SPECS.values(), ids=str)
@@ -104,17 +104,6 @@ def test_layout_in_memory_does_not_matter_and_nothing_is_written(spec, data):
         assert_same(pushed(flat, leaves, moves), pushed(flat, flat.leaves, moves))
 
 
-def batches(flat, size, seed):
-    """For each array a stack of rearrangements of its elements, so that each stays in its domain."""
-    rng = np.random.default_rng(seed)
-
-    def stacked(x):
-        rows = [rng.permutation(np.ravel(x)).reshape(x.shape) for _ in range(size)]
-        return np.stack(rows) if rows else np.zeros((0, *x.shape), x.dtype)
-
-    return [stacked(x) if isinstance(x, np.ndarray) else x for x in flat.leaves]
-
-
 def flag_choices(flat, data):
     """Every choice of arguments to map over; of many arguments one random choice."""
     arrays = [isinstance(x, np.ndarray) for x in flat.leaves]
@@ -128,33 +117,23 @@ def flag_choices(flat, data):
 @given(st.data())
 def test_vmap_is_a_loop(spec, data):
     flat = FlatCall(spec, data.draw(spec.calls))
-    size = data.draw(st.sampled_from([2, 1, 3]))
-    stacks = batches(flat, size, data.draw(st.integers(0, 99)))
+    size, seed = data.draw(st.sampled_from([2, 1, 3])), data.draw(st.integers(0, 99))
     for flags in flag_choices(flat, data):
-        given = [s if flag else x for s, x, flag in zip(stacks, flat.leaves, flags, strict=True)]
-        axes = [0 if flag else None for flag in flags]
-        rows = [flat(*[g[i] if flag else g for g, flag in zip(given, flags, strict=True)]) for i in range(size)]
-        expected = [np.stack(parts) for parts in zip(*rows, strict=True)]
-        assert_same(tg.vmap(flat, axes)(*given), expected)
+        check_vmap(flat, flat, flags, size, seed)
 
 
 @DIFFERENTIABLE
 @given(st.data())
 def test_derivatives_under_vmap_are_a_loop(spec, data):
     flat = FlatCall(spec, data.draw(spec.calls))
-    size = data.draw(st.sampled_from([2, 1, 3]))
-    stacks = batches(flat, size, data.draw(st.integers(0, 99)))
-    flags = data.draw(st.sampled_from(flag_choices(flat, data)))
-    given = [s if flag else x for s, x, flag in zip(stacks, flat.leaves, flags, strict=True)]
-    axes = [0 if flag else None for flag in flags]
+    size, seed = data.draw(st.sampled_from([2, 1, 3])), data.draw(st.integers(0, 99))
     cotangents = weights(flat(*flat.leaves))
     moves = weights([flat.leaves[i] for i in flat.moving])
 
     def derivatives(*leaves):
         return [*pulled(flat, leaves, cotangents), *pushed(flat, leaves, moves)]
 
-    rows = [derivatives(*[g[i] if flag else g for g, flag in zip(given, flags, strict=True)]) for i in range(size)]
-    assert_same(tg.vmap(derivatives, axes)(*given), [np.stack(parts) for parts in zip(*rows, strict=True)], 1e-11)
+    check_vmap(derivatives, flat, data.draw(st.sampled_from(flag_choices(flat, data))), size, seed, 1e-11)
 
 
 @EVERY
