@@ -2,7 +2,7 @@
 
 The argument is reduced by multiples of pi / 2, which are subtracted in three parts with one rounding each. That is good
 up to ``REDUCIBLE``; in the rare vector with a larger argument, those lanes go one by one through the C library's
-function, which is exact to about 1 ulp everywhere but some fifty times slower. Infinities give NaN.
+function, which is as accurate everywhere but twenty to fifty times slower. Infinities give NaN.
 """
 
 from __future__ import annotations
@@ -11,20 +11,24 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+from llvmlite import ir
+
 from .constants import ARCSINE, ARCTANGENT, COSINE, HALF_PI, SINE
 from .exponentials import shifter
 from .formulas import formula, where_rare
-from .lanes import Bits, Lanes, absolute, call, copysign, fma, polynomial, select, sqrt
+from .lanes import Bits, Lanes, absolute, copysign, fma, polynomial, select, sqrt
+from .vectors import call_llvm
 
 REDUCIBLE = {32: 1e5, 64: 1e8}
 TAN_PI_8, TAN_3_PI_8 = 0.41421356237309503, 2.414213562373095
 
 
 def library(name: str) -> Callable:
-    """The function of the C library, of one element."""
+    """A function of the C library, of one element."""
 
     def scalar(builder: Any, element: Any) -> Any:
-        return call(builder, name, element)
+        suffix = "f" if element.type == ir.FloatType() else ""
+        return call_llvm(builder, name + suffix, element.type, element)
 
     scalar.__name__ = name
     return scalar

@@ -8,7 +8,7 @@ directly.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -169,12 +169,6 @@ class Bits:
 
 
 # ---- functions of lanes ----
-def call(builder: Any, name: str, element: Any) -> Any:
-    """One of LLVM's intrinsic functions of a single element."""
-    suffix = "f32" if element.type == ir.FloatType() else "f64"
-    return call_llvm(builder, f"llvm.{name}.{suffix}", element.type, element)
-
-
 def fma(x: Any, y: Any, z: Any) -> Lanes:
     """x * y + z, rounded once; at least one is Lanes, as in all functions here."""
     lanes = next(arg for arg in (x, y, z) if isinstance(arg, Lanes))
@@ -222,7 +216,7 @@ def at_least(x: Lanes, low: Any) -> Lanes:
     return select(x < low, low, x)
 
 
-def polynomial(x: Lanes, table: dict[int, Sequence[float]]) -> Lanes:
+def polynomial(x: Lanes, table: Mapping[int, Sequence[float]]) -> Lanes:
     """By Horner's rule; coefficients lowest first, chosen by the dtype."""
     *lower, last = table[x.width]
     value: Any = last

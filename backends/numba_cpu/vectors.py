@@ -111,15 +111,15 @@ def as_vector(context: Any, builder: Any, value: Any, kind: Any, to: Vector) -> 
     return value if isinstance(kind, Vector) else splat(builder, context.cast(builder, value, kind, to.dtype), to.lanes)
 
 
-def vector_among(*kinds: Any) -> Vector | None:
-    """The vector type among the argument types, if all the others are numbers."""
+def vector_among(*kinds: Any) -> Any:
+    """The vector type among the argument types, if all the others are numbers; else None."""
     found = [kind for kind in kinds if isinstance(kind, Vector)]
     fitting = all(isinstance(kind, (Vector, types.Number)) for kind in kinds)
     return found[0] if found and fitting and all(kind == found[0] for kind in found) else None
 
 
 def call_llvm(builder: Any, name: str, result: Any, *args: Any) -> Any:
-    """LLVM: call an intrinsic function."""
+    """LLVM: call a function that is found by its name."""
     kind = ir.FunctionType(result, [arg.type for arg in args])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
 
@@ -136,7 +136,7 @@ def load(typingctx, array, offset):
     kind = vector_of(array.dtype)
 
     def codegen(context, builder, signature, args):
-        value = builder.load(_address(context, builder, signature.args[0], *args, kind))
+        value = builder.load(_address(context, builder, signature.args[0], args[0], args[1], kind))
         value.align = kind.dtype.bitwidth // 8
         return value
 
