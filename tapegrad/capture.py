@@ -1,15 +1,16 @@
 """What a function captures, as a key under which its tape may be kept.
 
 A tape may be used again for a function with the same code that captured equal numbers, the same functions and equal
-frozen cells. Whatever else a function captures (arrays, Tensors, objects that may change) has no key, and the function
-is then traced anew at each call.
+frozen cells. Whatever else a function captures (arrays, Tensors, objects and modules that may change) has no key, and
+the function is then traced anew at each call: slower, never stale.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+import dis
+from functools import lru_cache
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,92 +18,129 @@ import numpy as np
 from .primitives.registry import Primitive
 
 PLAIN = (int, float, complex, str, bytes, bool, type(None), np.dtype)
-FIXED = (type, ModuleType, BuiltinFunctionType, np.ufunc, Primitive)
+# Code that does not change while a program runs.
+SETTLED = frozenset(
+    "numpy math cmath operator functools itertools builtins typing dataclasses collections scipy".split()
+)
 
 
 class Unkeyed(Exception):
     """A captured value has no key."""
 
 
-def capture_key(value: Any, depth: int = 0) -> Any:
-    """A hashable key of a value or function.
+def settled(module: str | None) -> bool:
+    """Whether a module's functions and classes are taken to stay what they are."""
+    top, _, rest = (module or "").partition(".")
+    return top in SETTLED or (top == "tapegrad" and rest != "__main__")
+
+
+def capture_key(value: Any, inside: tuple = ()) -> Any:
+    """A hashable key of a value or function; it refers to the objects that it stands for, so that none is mistaken.
+
+    Parameters
+    ----------
+    value : object
+    inside : tuple
+        The functions and classes whose keys are being made, against endless recursion.
 
     Raises
     ------
     Unkeyed
         When a captured value may change unseen.
     """
-    if depth > 12:
-        raise Unkeyed
     if isinstance(value, PLAIN):
         return type(value), repr(value) if isinstance(value, float) else value
     if isinstance(value, np.generic):
         return type(value), value.tobytes()
-    if isinstance(value, FIXED):
-        return id(value)
+    if any(value is held for held in inside):
+        return "recursion", [value is held for held in inside].index(True)
+    if isinstance(value, (BuiltinFunctionType, np.ufunc, Primitive)):
+        return value
+    if isinstance(value, ModuleType):
+        return _settled_or_none(value, value.__name__)
+    if isinstance(value, type):
+        return value if settled(value.__module__) else _class_key(value, (*inside, value))
     if isinstance(value, FunctionType):
-        return _function_key(value, depth + 1)
+        return value if settled(value.__module__) and not value.__closure__ else _function_key(value, (*inside, value))
     if isinstance(value, MethodType):
-        bound = capture_key(value.__self__, depth + 1), capture_key(value.__func__, depth + 1)
-        return (*bound, _members_key(type(value.__self__), value.__func__.__code__, depth + 1))
+        return capture_key(value.__self__, inside), capture_key(value.__func__, inside)
     if isinstance(value, tuple):
-        return tuple, tuple([capture_key(item, depth + 1) for item in value])
+        return type(value), tuple([capture_key(item, inside) for item in value])
     if dataclasses.is_dataclass(value) and value.__dataclass_params__.frozen:  # type: ignore[union-attr]
-        fields = [capture_key(getattr(value, field.name), depth + 1) for field in dataclasses.fields(value)]
-        step = getattr(type(value), "step", None)
-        members = _members_key(type(value), step.__code__, depth + 1) if isinstance(step, FunctionType) else ()
-        return type(value), tuple(fields), members
-    if type(value).__module__.startswith("numpy") and callable(value):  # NumPy's dispatched functions
-        return id(value)
+        fields = [capture_key(getattr(value, field.name), inside) for field in dataclasses.fields(value)]
+        return capture_key(type(value), inside), tuple(fields)
+    if callable(value):  # NumPy's dispatched functions, functools' caches of settled functions
+        return _settled_or_none(value, getattr(value, "__module__", None) or type(value).__module__)
     raise Unkeyed
 
 
-def _function_key(function: FunctionType, depth: int) -> Any:
-    if function.__module__ is not None and function.__module__.partition(".")[0] in ("numpy", "math"):
-        return id(function)
+def _settled_or_none(value: Any, module: str | None) -> Any:
+    if not settled(module) or isinstance(value, np.ndarray):
+        raise Unkeyed
+    return value
+
+
+def _function_key(function: FunctionType, inside: tuple) -> Any:
     cells = []
     for cell in function.__closure__ or ():
         try:
-            cells.append(capture_key(cell.cell_contents, depth))
+            cells.append(capture_key(cell.cell_contents, inside))
         except ValueError:  # a cell that is not filled yet
             raise Unkeyed from None
-    defaults = tuple([capture_key(value, depth) for value in function.__defaults__ or ()])
-    defaults += tuple([(k, capture_key(value, depth)) for k, value in sorted((function.__kwdefaults__ or {}).items())])
-    return function.__code__, tuple(cells), defaults, _globals_key(function, depth)
+    settings = {**(function.__kwdefaults__ or {}), **function.__dict__}
+    settings.pop("__wrapped__", None)
+    named = tuple([(name, capture_key(value, inside)) for name, value in sorted(settings.items())])
+    defaults = tuple([capture_key(value, inside) for value in function.__defaults__ or ()])
+    held = {} if settled(function.__module__) else function.__globals__
+    variables = tuple([(name, capture_key(held[name], inside)) for name in _names(function.__code__) if name in held])
+    return function.__code__, tuple(cells), defaults, named, variables
 
 
-def _globals_key(function: FunctionType, depth: int) -> tuple:
-    """The keys of the module's variables that the code names; the engine's own functions do not change."""
-    if (function.__module__ or "").startswith("tapegrad."):
-        return ()
-    held = function.__globals__
-    return tuple([(name, capture_key(held[name], depth)) for name in _names(function.__code__) if name in held])
+def _class_key(cls: type, inside: tuple) -> Any:
+    """The key of a class: of everything that it and its bases hold, methods included."""
+    members = []
+    for base in cls.__mro__:
+        if settled(base.__module__):
+            continue
+        for name, member in vars(base).items():
+            if name in _OWN or (dataclasses.is_dataclass(base) and name in _OF_DATACLASSES):
+                continue
+            if issubclass(base, tuple) and name in _OF_NAMEDTUPLES:
+                continue
+            members.append((name, _member_key(member, inside)))
+    return cls, tuple(members)
 
 
-def _members_key(cls: type, code: Any, depth: int) -> tuple:
-    """The keys of what a class itself (not the instance) holds under the names that a method's code uses."""
-    if cls.__module__.startswith("tapegrad."):
-        return ()
-    keys: list[Any] = []
-    waiting, seen = _names(code), set()
-    while waiting:
-        name = waiting.pop()
-        member = inspect.getattr_static(cls, name, None) if name not in seen else None
-        seen.add(name)
-        if isinstance(member, property):
-            member = member.fget
-        member = getattr(member, "__func__", member)  # of a staticmethod or classmethod
-        if isinstance(member, FunctionType) and not (member.__module__ or "").startswith("tapegrad."):
-            keys.append((name, _function_key(member, depth)))
-            waiting += _names(member.__code__)
-        elif isinstance(member, (*PLAIN, np.ndarray, list, dict, set)) and member is not None:
-            keys.append((name, capture_key(member, depth)))
-    return tuple(keys)
+_OWN = frozenset(
+    "__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __slots__ __match_args__ __firstlineno__ "
+    "__static_attributes__ __annotate__ __annotate_func__ __annotations_cache__ __orig_bases__ __parameters__".split()
+)
+_OF_DATACLASSES = frozenset(
+    "__dataclass_params__ __dataclass_fields__ __init__ __repr__ __eq__ __hash__ __setattr__ __delattr__ "
+    "__replace__".split()
+)
 
 
-def _names(code: Any) -> list[str]:
-    names = list(code.co_names)
+_OF_NAMEDTUPLES = frozenset(
+    "_fields _field_defaults __new__ _make _replace _asdict __repr__ __getnewargs__ __replace__".split()
+)
+
+
+def _member_key(member: Any, inside: tuple) -> Any:
+    if isinstance(member, property):
+        return tuple([capture_key(part, inside) for part in (member.fget, member.fset, member.fdel)])
+    if isinstance(member, (staticmethod, classmethod)):
+        return type(member), capture_key(member.__func__, inside)
+    if type(member).__name__ in ("_tuplegetter", "member_descriptor", "getset_descriptor"):
+        return type(member)
+    return capture_key(member, inside)
+
+
+@lru_cache(maxsize=4096)
+def _names(code: CodeType) -> tuple[str, ...]:
+    """The module variables that code reads, and the functions inside it."""
+    names = [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
     for constant in code.co_consts:
-        if hasattr(constant, "co_names"):
+        if isinstance(constant, CodeType):
             names += _names(constant)
-    return names
+    return tuple(dict.fromkeys(names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .tensor import Tensor, Trace, apply
+from .tensor import UNSETTLED, Tensor, Trace, apply, constant
 
 
 class Dual(Tensor):
@@ -27,6 +27,8 @@ class ForwardTrace(Trace):
         values, tangents = [], []
         for arg in args:
             mine = isinstance(arg, Tensor) and arg.owner is self
+            if isinstance(arg, UNSETTLED):
+                constant(arg, protect=False)
             values.append(arg.value if mine else arg)
             tangents.append(arg.tangent if mine else None)
         moving = primitive.differentiable and any(tangent is not None for tangent in tangents)

@@ -163,7 +163,8 @@ def _array_function(self: Tensor, func: Any, types: Any, args: tuple, kwargs: di
 
 def _refuse_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
     raise TracingError(
-        f"a Tensor of shape {self.shape} cannot become a plain array: that would cut it from its gradient. Use np.stack "
+        f"a Tensor of shape {self.shape} cannot become a plain array: that would cut it from its gradient. Use "
+        "np.stack "
         "for np.array([t]), tapegrad.array for nested lists, tapegrad.full for np.full(shape, t), "
         "tapegrad.index_update for buf[0] = t, tapegrad.take(table, t, axis=0) for table[t], tapegrad.logsumexp "
         "for scipy.special.logsumexp; to look at the number, print it or read t.value"

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import pytree
 from .errors import ShapeError, StructureError
-from .tensor import Aval, Tensor, Trace, apply, aval_of, protected
+from .tensor import UNSETTLED, Aval, Tensor, Trace, apply, aval_of, complex_refused, constant
 
 if TYPE_CHECKING:
     from .primitives.registry import Primitive
@@ -89,9 +89,9 @@ class ReverseTape(Tape):
                 if arg.slot >= 0:
                     active = True
             else:
-                # The caller may write into a constant before the backward walk reads it.
-                if primitive.reads_inputs and isinstance(arg, np.ndarray):
-                    arg = protected(arg)
+                if isinstance(arg, UNSETTLED):
+                    # The caller may write into an array before the backward walk reads it.
+                    arg = constant(arg, protect=primitive.reads_inputs)
                 values.append(arg)
                 slots.append(-1)
         if active and primitive.differentiable:
@@ -113,7 +113,7 @@ class AbstractTape(Tape):
 
     def __init__(self) -> None:
         super().__init__()
-        self._captured: dict[int, Tensor] = {}
+        self._captured: dict[int, tuple[Any, Tensor]] = {}
         self.input_avals: dict[int, Aval] = {}
         self.derived: dict[Any, Any] = {}
         self.look: Callable[[], None] | None = None  # called at each operation, to learn names
@@ -151,16 +151,22 @@ class AbstractTape(Tape):
             else:
                 values.append(arg)
                 slots.append(-1)
-        return self.record(primitive, values, slots, options, primitive.abstract(*values, **options))
+        ans = primitive.abstract(*values, **options)
+        for made in ans if primitive.multiple else (ans,):
+            if made.dtype.kind == "c":
+                raise complex_refused(primitive.name)
+        return self.record(primitive, values, slots, options, ans)
 
     def capture(self, value: Any) -> Tensor:
         """The input that stands for a captured array or outer Tensor."""
-        held = self._captured.get(id(value))
-        if held is None:
-            slot = len(self.nodes)
-            self.nodes.append(None)
-            self.consts[slot] = value
-            held = self._captured[id(value)] = Tensor(self, aval_of(value), slot)
+        _, held = self._captured.get(id(value), (None, None))
+        if held is not None and _unchanged(self.consts[held.slot], value):
+            return held
+        slot = len(self.nodes)
+        self.nodes.append(None)
+        self.consts[slot] = _snapshot(value)
+        held = Tensor(self, aval_of(value), slot)
+        self._captured[id(value)] = value, held  # keeping the value keeps its id from being given again
         return held
 
     def close(self) -> None:
@@ -180,6 +186,23 @@ class AbstractTape(Tape):
                     f"{self.input_avals[slot]!r}; trace again for other shapes and dtypes"
                 )
         return self.structures[1].unflatten(run(self, leaves))
+
+
+def _snapshot(value: Any) -> Any:
+    """What a captured array holds now, which nobody can write into later."""
+    if not isinstance(value, np.ndarray):
+        return value
+    held = constant(value)
+    if held is not value:
+        held.flags.writeable = False
+    return held
+
+
+def _unchanged(snapshot: Any, value: Any) -> bool:
+    if snapshot is value:
+        return True
+    same = snapshot.shape == value.shape and snapshot.dtype == value.dtype
+    return same and np.array_equal(snapshot, value, equal_nan=value.dtype.kind == "f")
 
 
 def run(tape: Tape, args: Sequence[Any], consts: dict[int, Any] | None = None) -> list[Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import TracingError
+from .errors import DtypeError, TracingError
 
 if TYPE_CHECKING:
     from .primitives.registry import Primitive
@@ -152,6 +152,33 @@ class Tensor:
         return f"Tensor({self.value!r})"
 
     __hash__ = object.__hash__
+
+
+UNSETTLED = (np.ndarray, complex, np.complexfloating)  # constants that are looked at before they are recorded
+
+
+def complex_refused(name: str) -> DtypeError:
+    """The error for a complex value in a trace."""
+    return DtypeError(
+        f"{name}: a complex value meets a Tensor; complex derivatives are not supported: compute with real and "
+        "imaginary "
+        "parts"
+    )
+
+
+def constant(value: Any, protect: bool = True) -> Any:
+    """A constant of a trace: never complex, a plain array, and out of reach of later writes (``protect``)."""
+    if not isinstance(value, np.ndarray):
+        raise complex_refused("constant")
+    if value.dtype.kind == "c":
+        raise complex_refused("constant")
+    if isinstance(value, (np.matrix, np.ma.MaskedArray)):
+        raise DtypeError(
+            f"a {type(value).__name__} meets a Tensor, and its own meaning of the operation would be lost; give "
+            "a plain array: "
+            "np.asarray(m), or m.filled(0) with np.where for a mask"
+        )
+    return protected(value) if protect else value
 
 
 def protected(array: Any) -> Any:

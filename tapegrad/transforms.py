@@ -14,7 +14,7 @@ from .errors import DtypeError, OptionError, ShapeError, StructureError
 from .forward import Dual, ForwardTrace
 from .primitives.registry import is_inexact, like, shape_of
 from .tape import ReverseTape, backward
-from .tensor import Tensor, opened, protected
+from .tensor import Tensor, complex_refused, opened, protected
 
 
 def differentiable(name: str, leaf: Any, path: str) -> Any:
@@ -147,6 +147,8 @@ def check_positions(name: str, numbers: Sequence[int], args: Sequence[Any]) -> N
     for number in numbers:
         if not -len(args) <= number < len(args):
             raise OptionError(f"{name}: argnums={number}, and the function was called with {len(args)} arguments")
+    if len({number % len(args) for number in numbers}) < len(numbers):
+        raise OptionError(f"{name}: argnums={tuple(numbers)} names an argument twice")
 
 
 def _check_scalar(result: Any) -> None:
@@ -225,6 +227,8 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
         for slot, value, g in zip(slots, values, given, strict=True):
             if shape_of(g) != shape_of(value):
                 raise ShapeError(f"vjp: a cotangent of shape {shape_of(g)} for a result of shape {shape_of(value)}")
+            if getattr(g, "dtype", np.dtype(type(g))).kind == "c":
+                raise complex_refused("vjp's cotangent")
             if slot >= 0 and is_inexact(value):
                 g = like(g if hasattr(g, "dtype") else np.asarray(g), value)
                 seeds[slot] = seeds[slot] + g if slot in seeds else g

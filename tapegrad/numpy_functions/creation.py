@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DtypeError
 from ..primitives.indexing import concrete, index
+from ..primitives.registry import is_inexact
 from ..tensor import Tensor
 from .common import asarray
 from .selection import where
@@ -41,6 +43,12 @@ def index_add(x: Any, key: Any, value: Any) -> Any:
     >>> index_add(np.zeros(3), np.array([0, 0, 2]), 1.0)
     array([2., 0., 1.])
     """
+    if not is_inexact(x):
+        if isinstance(x, Tensor) or isinstance(value, Tensor):
+            raise DtypeError(f"index_add: x has the dtype {x.dtype}; traced values are added to floating arrays only")
+        added = np.array(x)
+        np.add.at(added, key, value)
+        return added
     return x + _scattered(x, key, value)
 
 

@@ -68,6 +68,8 @@ def _parse(subscripts: str, ranks: list[int]) -> tuple[list[str], str]:
     dots = "".join(free[:widest][::-1])
     if not arrow:
         result = dots + "".join(sorted(c for c in set(every) if every.count(c) == 1 and c not in dots))
+    elif dots and "..." not in result:
+        raise StructureError(f"einsum {subscripts!r}: an operand has '...', and the result must have it too")
     result = result.replace("...", dots)
     if unknown := set(result) - set(every):
         raise StructureError(f"einsum {subscripts!r}: the result names {sorted(unknown)}, which no operand has")

@@ -59,6 +59,8 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=False, where=None):
         count *= a.shape[i]
     if a.dtype.kind in "iub" and dtype is None:
         dtype = np.float64
+    if a.dtype == np.float16 and dtype is None:  # NumPy adds up half precision in single precision
+        return astype(_reduce(reductions.sum_, a, axis, keepdims, np.float32) / count, np.float16)
     return _reduce(reductions.sum_, a, axis, keepdims, dtype) / count
 
 

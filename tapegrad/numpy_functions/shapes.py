@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 from ..errors import ShapeError, UnsupportedPrimitive
@@ -10,7 +12,7 @@ from ..primitives import shaping
 from ..primitives.indexing import index
 from ..primitives.reductions import axes_of
 from ..primitives.registry import shape_of
-from ..tensor import apply
+from ..tensor import Tensor, apply, complex_refused
 from .common import asarray, refuse
 
 
@@ -18,7 +20,7 @@ def reshape(a, /, shape, order="C"):
     if order != "C":
         raise UnsupportedPrimitive("numpy.reshape: only order='C' is supported on a Tensor; transpose before reshaping")
     a = asarray(a)
-    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple([int(n) for n in shape])
+    shape = tuple([operator.index(n) for n in ((shape,) if isinstance(shape, (int, np.integer)) else shape)])
     if shape == a.shape:
         return a
     if shape.count(-1) == 1 and a.size:
@@ -37,7 +39,11 @@ def ravel(a, order="C"):
 
 def transpose(a, axes=None):
     rank = len(a.shape)
-    axes = tuple(range(rank))[::-1] if axes is None else tuple([int(i) % rank for i in axes])
+    if axes is None:
+        axes = tuple(range(rank))[::-1]
+    elif sorted(axes_of(axes, rank)) != list(range(rank)):
+        raise ShapeError(f"transpose: axes={tuple(axes)} for an array of shape {a.shape}; name each axis once")
+    axes = tuple([operator.index(i) % rank for i in axes])
     return a if axes == tuple(range(rank)) else apply(shaping.transpose, (a,), {"axes": axes})
 
 
@@ -194,4 +200,6 @@ def pad(array, pad_width, mode="constant", constant_values=0):
 
 def astype(x, dtype, /, copy=True):
     dtype = np.dtype(dtype)
+    if dtype.kind == "c" and isinstance(x, Tensor):
+        raise complex_refused("astype")
     return x if x.dtype == dtype else apply(ew.cast, (x,), {"dtype": dtype})

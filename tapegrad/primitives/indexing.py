@@ -124,7 +124,7 @@ def add_at(out: np.ndarray, g: Any, arrays: Sequence[Any], template: tuple) -> N
     if not arrays:
         out[template] += g
     elif len(arrays) == 1 and template[0] is ARRAY and np.ndim(arrays[0]):
-        _add_rows(out, np.ravel(arrays[0]), np.reshape(g, (-1, *out.shape[1:])))
+        _add_rows(out, np.ravel(arrays[0]), np.reshape(g, (np.size(arrays[0]), *out.shape[1:])))
     else:
         np.add.at(out, filled(template, arrays), g)
 
@@ -133,6 +133,7 @@ def _add_rows(out: np.ndarray, index: np.ndarray, rows: np.ndarray) -> None:
     """``out[index] += rows`` with repeated indices added up, as sums over runs of sorted indices."""
     if not index.size:
         return
+    index = index.astype(np.intp)
     index = np.where(index < 0, index + len(out), index)
     order = np.argsort(index, kind="stable")
     ordered = index[order]
@@ -217,6 +218,12 @@ def _entry(entry: Any) -> list[Any]:
 def concrete(value: Any, what: str) -> np.ndarray:
     """The array inside a value, where a result's shape or Python's control flow depends on it."""
     while isinstance(value, Tensor):
+        if value.owner.purpose == "vmap":
+            raise TracingError(
+                f"{what}: the value differs from one index of the mapped axis to the next (inside vmap); choose "
+                "between "
+                "values with np.where, which keeps the shape, or move the choice outside the mapped function"
+            )
         if isinstance(value.owner, AbstractTape):
             raise TracingError(
                 f"{what}: the value is not known while a function is traced (inside scan, checkpoint or trace); "

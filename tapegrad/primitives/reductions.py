@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ def axes_of(axis: Any, rank: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(rank))
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
-    return tuple(sorted(np.lib.array_utils.normalize_axis_tuple([int(i) for i in given], rank)))
+    return tuple(sorted(np.lib.array_utils.normalize_axis_tuple([operator.index(i) for i in given], rank)))
 
 
 def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from string import ascii_lowercase
 from typing import Any
 
@@ -129,15 +129,21 @@ class _Writer:
     def next(self, template: int, operands: int, detail: int) -> None:
         """Write one line: three numbers choose among the templates, the values that fit, and the axes."""
         newest = list(self.held)[::-1]  # the simplest choice is the value just made
-        fitting = [(t, [(x,) for x in newest if fits(self.held[x])]) for t, fits in self.families]
-        pairs = [(x, y) for x in newest for y in newest]
-        fitting += [(t, [(x, y) for x, y in pairs if fits(self.held[x], self.held[y])]) for t, fits in self.pairings]
+        fitting = self._fitting(self.families, [(x,) for x in newest])
+        fitting += self._fitting(self.pairings, [(x, y) for x in newest for y in newest])
         possible = [(templates, found) for templates, found in fitting if found]
         templates, found = possible[template % len(possible)]
         text = templates[template // len(possible) % len(templates)]
-        x, *rest = found[operands % len(found)]
-        axis = detail % max(self.held[x].ndim, 1)
-        self.write(text.format(x=x, y=rest[0] if rest else "", axis=axis, half=detail % 2))
+        names = found[operands % len(found)]
+        axis = detail % max(self.held[names[0]].ndim, 1)
+        self.write(text.format(x=names[0], y=names[-1], axis=axis, half=detail % 2))
+
+    def _fitting(self, families: list, tuples: Sequence[tuple[str, ...]]) -> list[tuple[tuple[str, ...], list]]:
+        """The templates of each family, with the names of values that they take."""
+        return [
+            (templates, [names for names in tuples if fits(*[self.held[name] for name in names])])
+            for templates, fits in families
+        ]
 
     def write(self, expression: str) -> None:
         """Append a line."""

@@ -1,14 +1,14 @@
 """When a step is traced anew and when not, and the choice of a backend."""
 
+import types
 from importlib import import_module
 
 import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import backends
 from tapegrad.cells import LSTM, Cell, Parameter, Stacked, State
-from tapegrad.errors import BackendError, ShapeError, StructureError, TracingError, UnsupportedPrimitive
+from tapegrad.errors import ShapeError, StructureError, TracingError
 
 SCALE = 2.0
 
@@ -164,6 +164,68 @@ def test_what_a_cell_reads_through_its_class_is_never_stale(monkeypatch, traced,
     assert run() == 2.0
 
 
+class Child(Scaled):
+    def step(self, params, state, x):
+        return super().step(params, state, x)
+
+
+class Wrapped(Cell):
+    inner: Cell
+
+    def parameters(self):
+        return self.inner.parameters()
+
+    def state(self):
+        return self.inner.state()
+
+    def step(self, params, state, x):
+        return self.inner.step(params, state, x)
+
+
+@pytest.mark.parametrize("cell", [Child(2), Wrapped(Scaled(2)), Stacked((Child(2),))], ids=["base", "inner", "stack"])
+def test_what_a_base_or_an_inner_cell_reads_is_never_stale(monkeypatch, traced, cell):
+    params = cell.init(np.random.default_rng(0))
+    run = lambda: cell(params, np.ones((2, 1, 2), np.float32))[1][-1, 0, 0]  # noqa: E731
+    assert (run(), run(), len(traced)) == (4.0, 4.0, 1)
+    monkeypatch.setitem(globals(), "SCALE", 3.0)
+    assert run() == 6.0
+
+
+def test_modules_classes_and_function_attributes_are_never_stale():
+    settings = types.ModuleType("settings")
+
+    def scaled(x):
+        return x * scaled.factor
+
+    for value in (1.0, 2.0, 3.0):
+        settings.factor = scaled.factor = value
+
+        class Held:
+            factor = value
+
+        for step in (
+            lambda p, s, x: (s + settings.factor * x, s),
+            lambda p, s, x: (s + Held.factor * x, s),  # noqa: B023
+            lambda p, s, x: (s + scaled(x), s),
+        ):
+            assert tg.scan(step, None, 0.0, np.ones(1))[0] == value
+
+
+def test_a_buffer_that_the_step_reuses_is_read_when_it_is_used():
+    def step(p, s, x):
+        mask, total = np.zeros(3), 0.0
+        for i in range(3):
+            mask[:] = 0
+            mask[i] = 1
+            total = total + x * mask
+        return s, total
+
+    xs = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(tg.scan(step, None, 0.0, xs)[1], xs)
+    square = tg.checkpoint(lambda x: np.sum(step(None, 0.0, x)[1] ** 2))
+    np.testing.assert_array_equal(tg.grad(square)(xs[1]), 2 * xs[1])
+
+
 def test_a_weak_initial_state_takes_the_dtype_of_the_step():
     final, ys = tg.scan(lambda w, s, x: (s * w + x, s), np.float32(2), 0.0, np.ones(3, np.float32))
     assert final.dtype == ys.dtype == np.float32
@@ -222,67 +284,3 @@ def test_an_escaped_tensor_of_a_step():
     tg.scan(step, None, 1.0, np.ones(3))
     with pytest.raises(TracingError, match="return it instead"):
         kept[0] + 1
-
-
-# ---- backends ----
-def test_backends_are_chosen_by_argument_block_and_environment(monkeypatch):
-    used = []
-
-    class Spy:
-        name = "spy"
-
-        def missing(self, step):
-            return None
-
-        def run(self, *args):
-            used.append(1)
-            return backends.select("reference", args[0]).run(*args)
-
-    monkeypatch.setattr(backends.base, "_LOADERS", dict(backends.base._LOADERS))
-    monkeypatch.setattr(backends.base, "_LOADED", {})
-    backends.register("spy", Spy)
-    run = lambda **options: tg.scan(lambda p, s, x: (s + x, s), None, 0.0, np.ones(3), **options)  # noqa: E731
-    run(backend="reference")
-    assert not used
-    run(backend="spy")
-    assert len(used) == 1
-    with tg.backend("reference"):
-        run()
-        assert len(used) == 1
-        run(backend="spy")
-        assert len(used) == 2
-    monkeypatch.setenv("TAPEGRAD_BACKEND", "reference")
-    run()
-    assert len(used) == 2
-    monkeypatch.delenv("TAPEGRAD_BACKEND")
-    run()
-    assert len(used) == 3, "auto prefers the backend that was registered last"
-
-
-def test_auto_falls_back_with_one_warning_and_a_name_never_does(monkeypatch):
-    class Poor:
-        name = "poor"
-
-        def missing(self, step):
-            return "tanh"
-
-        def run(self, *args):
-            raise AssertionError("cannot")
-
-    monkeypatch.setattr(backends.base, "_LOADERS", dict(backends.base._LOADERS))
-    monkeypatch.setattr(backends.base, "_LOADED", {})
-    monkeypatch.setattr(backends.base, "_WARNED", set())
-    backends.register("poor", Poor)
-    run = lambda **options: tg.scan(lambda p, s, x: (np.tanh(s), s), None, 0.0, np.ones(3), **options)  # noqa: E731
-    with pytest.warns(UserWarning, match="'poor' cannot run the primitive 'tanh'"):
-        run()
-    run()  # a second warning would be an error
-    with pytest.raises(UnsupportedPrimitive, match=r"'poor' cannot run the primitive 'tanh'.*'reference'"):
-        run(backend="poor")
-
-
-def test_an_unknown_backend_names_those_there_are():
-    with pytest.raises(BackendError, match="'nimba' is not available; there are 'auto', 'reference'"):
-        tg.scan(lambda p, s, x: (s, s), None, 1.0, np.ones(3), backend="nimba")
-    with tg.backend("nimba"), pytest.raises(BackendError, match="not available"):
-        tg.scan(lambda p, s, x: (s, s), None, 1.0, np.ones(3))
