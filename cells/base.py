@@ -12,11 +12,11 @@ from typing import Any, ClassVar, dataclass_transform
 import numpy as np
 
 from tapegrad import pytree
-from tapegrad.errors import DtypeError, OptionError, TapegradError
+from tapegrad.errors import DtypeError, OptionError, StructureError, TapegradError
 from tapegrad.scan import scan
 
 from .checks import check_call, specification
-from .specs import Input, Parameter
+from .specs import Input, Parameter, State
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
@@ -74,6 +74,8 @@ class Cell:
             value = getattr(self, field.name)
             if field.name.endswith("_size"):
                 object.__setattr__(self, field.name, checked_size(type(self).__name__, field.name, value))
+            if field.type in (bool, "bool") and not isinstance(value, (bool, np.bool_)):
+                raise OptionError(f"{type(self).__name__}: {field.name}={value!r}, expected True or False")
             try:
                 hash(value)
             except TypeError:
@@ -201,6 +203,12 @@ class Cell:
         name = f"{type(self).__name__}.initial_state"
         dtype = floating_dtype(name, dtype)
         batch = checked_size(name, "batch", batch, least=0)
+        for state in pytree.leaves(self.state()):
+            if not isinstance(state, State):
+                raise StructureError(
+                    f"{type(self).__name__}.state() holds a {type(state).__name__}, expected State; write "
+                    "State((hidden_size,)), without the batch axis"
+                )
         return pytree.map(lambda state: np.full((batch, *state.shape), state.init, state.dtype or dtype), self.state())
 
     def __call__(

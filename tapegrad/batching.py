@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from . import pytree
-from .errors import ShapeError, StructureError
+from .errors import OptionError, ShapeError, StructureError
 from .primitives.registry import front, shape_of
-from .tensor import Tensor, Trace, apply, opened
+from .tensor import Tensor, Trace, apply, check_alive, opened, owned
 
 
 class Batched(Tensor):
@@ -69,7 +70,8 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
 
     @wraps(f)
     def mapped(*args: Any) -> Any:
-        axes = list(in_axes) if isinstance(in_axes, (list, tuple)) else [in_axes] * len(args)
+        whole = in_axes if isinstance(in_axes, (list, tuple)) else [in_axes] * len(args)
+        axes = [_checked_axis(axis) for axis in whole]
         if len(axes) != len(args):
             raise StructureError(f"vmap: in_axes has {len(axes)} entries for {len(args)} arguments")
         leaves, structure = pytree.flatten(args)
@@ -89,11 +91,23 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
             results, out_structure = pytree.flatten(f(*structure.unflatten(inside)))
         finished = []
         for result in results:
+            check_alive("vmap", result, trace)
             mine = isinstance(result, Tensor) and result.owner is trace
             finished.append(_move(front(result.value if mine else result, mine, trace.size), 0, out_axes))
-        return out_structure.unflatten(finished)
+        return out_structure.unflatten(owned(finished, leaves))
 
     return mapped
+
+
+def _checked_axis(axis: Any) -> Any:
+    """An entry of in_axes with its numbers as plain ints."""
+    if axis is None or hasattr(axis, "__index__"):
+        return axis if axis is None else operator.index(axis)
+    if isinstance(axis, (list, tuple)):
+        return [_checked_axis(part) for part in axis]
+    if isinstance(axis, dict):
+        return {key: _checked_axis(part) for key, part in axis.items()}
+    raise OptionError(f"vmap: in_axes holds {axis!r}; give an axis, None, or a pytree of them for an argument")
 
 
 def _axis_of_each_leaf(arg: Any, axis: Any) -> list[Any]:

@@ -24,6 +24,10 @@ SETTLED = frozenset(
 )
 
 
+# What reads by name, or gives something else at each call: code that uses these is traced at each call.
+INDIRECT = frozenset("globals locals vars getattr eval exec open input __import__".split())
+
+
 class Unkeyed(Exception):
     """A captured value has no key."""
 
@@ -139,7 +143,10 @@ def _member_key(member: Any, inside: tuple) -> Any:
 @lru_cache(maxsize=4096)
 def _names(code: CodeType) -> tuple[str, ...]:
     """The module variables that code reads, and the functions inside it."""
-    names = [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+    steps = list(dis.get_instructions(code))
+    names = [i.argval for i in steps if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+    if any(i.opname == "IMPORT_NAME" for i in steps) or not INDIRECT.isdisjoint(names) or "random" in code.co_names:
+        raise Unkeyed
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             names += _names(constant)

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import pytree
 from .batching import vmap
-from .errors import StructureError, UnsupportedPrimitive
+from .errors import ShapeError, StructureError, UnsupportedPrimitive
 from .primitives.elementwise import stop_gradient as stop_gradient_primitive
 from .primitives.registry import Primitive, is_inexact, like, shape_of
 from .tape import AbstractTape, run
@@ -39,7 +39,7 @@ class Call(Primitive):
         if rule is not None and rule.pull is not None:
             filled = [zeros(a) if part is None else part for part, a in zip(g, ans, strict=True)]
             return [
-                None if slot < 0 or part is None else like(part, arg)
+                None if slot < 0 else fitted("custom rule", part, arg)
                 for part, arg, slot in zip(rule.pull(filled, ans, args), args, slots, strict=True)
             ]
         if rule is not None:
@@ -88,6 +88,22 @@ def _pushed(tape: AbstractTape, wanted: tuple[int, ...], avals: list[Aval]) -> A
         return [*ans, *tangents]
 
     return trace_flat(flat, avals + [avals[i] for i in wanted])
+
+
+def fitted(name: str, part: Any, x: Any) -> Any:
+    """A cotangent from a user's rule, with the shape and dtype of the argument; None for none."""
+    if part is None:
+        return None
+    part = part if hasattr(part, "dtype") else np.asarray(part)
+    shape = shape_of(x)
+    tail = part.shape[len(part.shape) - len(shape) :] if len(part.shape) >= len(shape) else None
+    if tail is None or any(n != m and m != 1 for n, m in zip(tail, shape, strict=True)):
+        raise ShapeError(
+            f"{name}: a backward rule returned a cotangent of shape {part.shape} for an argument of shape "
+            f"{shape}; it must "
+            "have the argument's shape (axes along which the argument was broadcast may still be there)"
+        )
+    return like(part, x)
 
 
 def derived(tape: AbstractTape, key: Any, make: Callable) -> Any:

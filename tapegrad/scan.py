@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -116,6 +117,9 @@ def scan(
     """
     params, state, xs = (_arrays(tree, name) for tree, name in ((params, "params"), (state, "state"), (xs, "xs")))
     steps = _steps(xs, length)
+    if not isinstance(reverse, (bool, np.bool_)):
+        raise OptionError(f"scan: reverse={reverse!r}; give True or False")
+    record = _record(record)
     masks = Masks(xs, state, lengths, reset)
     name = chosen_backend(backend)
     if checkpoint is not None:
@@ -136,9 +140,19 @@ def _arrays(tree: Any, name: str) -> Any:
     leaves, structure = pytree.flatten(tree)
     made = []
     for leaf, path in zip(leaves, pytree.paths(tree), strict=True):
-        traceable(leaf, f"{name}.{path}" if path != "value" else name)
+        traceable(leaf, joined(name, path), "scan")
         made.append(leaf if isinstance(leaf, (Tensor, np.ndarray, bool, int, float)) else np.asarray(leaf))
     return structure.unflatten(made)
+
+
+def _record(record: Any) -> Any:
+    """True, None or a tuple of names."""
+    if record is None or record is True:
+        return record
+    names = (record,) if isinstance(record, str) else record
+    if not isinstance(names, (tuple, list, set, frozenset)) or not all(isinstance(name, str) for name in names):
+        raise OptionError(f"scan: record={record!r}; give names of local variables of the step, or True for all")
+    return tuple(names)
 
 
 def _steps(xs: Any, length: int | None) -> int:
@@ -152,7 +166,9 @@ def _steps(xs: Any, length: int | None) -> int:
             )
         found.setdefault(shape_of(leaf)[0], path)
     if length is not None:
-        found.setdefault(int(length), "length=")
+        if not hasattr(length, "__index__") or length < 0:
+            raise OptionError(f"scan: length={length!r}; give the number of steps, a whole number from 0")
+        found.setdefault(operator.index(length), "length=")
     if len(found) > 1:
         raise ShapeError(
             "scan: the number of steps differs: "
@@ -178,15 +194,14 @@ def _scan(step: Callable, params: Any, state: Any, xs: Any, steps: int, reverse:
         [aval_of(leaf) for leaf in s_leaves],
         [Aval(shape_of(leaf)[1:], leaf.dtype) for leaf in x_leaves],
     ]
-    wanted = record if record is None or record is True else (record,) if isinstance(record, str) else tuple(record)
     trees = (p_tree, s_tree, x_tree)
     try:
-        key = capture_key(step), trees, tuple([tuple(group) for group in avals]), wanted
+        key = capture_key(step), trees, tuple([tuple(group) for group in avals]), record
     except Unkeyed:
         key = None
     found = _tapes.get(key) if key is not None else None
     if found is None:
-        found = _trace_step(step, trees, avals, state, wanted, watched)
+        found = _trace_step(step, trees, avals, state, record, watched)
         if key is not None and not found[0].captured:
             _tapes[key] = found
             if len(_tapes) > 512:
@@ -226,6 +241,8 @@ def _trace_step(step: Callable, trees: Sequence[Any], avals: Sequence[list[Aval]
         if found != s_tree:
             raise StructureError(f"scan: the state has the structure {s_tree!r}, and the step returned {found!r}")
         ys, y_tree[0] = pytree.flatten(result[1])
+        for y, path in zip(ys, pytree.paths(result[1]), strict=True):
+            traceable(y, f"output {path} of the step", "scan")
         return [*new, *ys]
 
     tape = trace_flat(flat, [*p, *s, *x], watched)
@@ -255,7 +272,7 @@ def _settle(tape: Any, state: Sequence[Aval], paths: Sequence[str]) -> None:
     for i, (aval, path) in enumerate(zip(state, paths, strict=True)):
         slot, value = tape.outputs[i]
         new = aval_of(value)
-        if slot < 0 and new.weak and new.shape == aval.shape:
+        if slot < 0 and new.weak and new.shape == aval.shape and np.can_cast(new.dtype, aval.dtype, "same_kind"):
             tape.outputs[i] = (-1, np.asarray(value, aval.dtype)[()])
         elif new.shape != aval.shape:
             raise ShapeError(

@@ -154,6 +154,15 @@ class Tensor:
     __hash__ = object.__hash__
 
 
+def owned(results: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """Results as arrays of the caller's own, none of them an argument or a view of one."""
+    ids = {id(value) for value in given}
+    return [
+        np.array(value) if isinstance(value, np.ndarray) and (value.base is not None or id(value) in ids) else value
+        for value in results
+    ]
+
+
 UNSETTLED = (np.ndarray, complex, np.complexfloating)  # constants that are looked at before they are recorded
 
 
@@ -172,6 +181,8 @@ def constant(value: Any, protect: bool = True) -> Any:
         raise complex_refused("constant")
     if value.dtype.kind == "c":
         raise complex_refused("constant")
+    if value.dtype.kind not in "biuf":
+        raise DtypeError(f"an array of dtype {value.dtype} meets a Tensor; convert it to numbers: a.astype(float)")
     if isinstance(value, (np.matrix, np.ma.MaskedArray)):
         raise DtypeError(
             f"a {type(value).__name__} meets a Tensor, and its own meaning of the operation would be lost; give "
@@ -220,7 +231,19 @@ class _Escaped:
         raise TracingError(
             f"{primitive.name}: an argument is a Tensor whose {self.purpose} has ended. A traced value must not "
             "be kept "
-            "(in a global, an attribute or a list) beyond the function that was being transformed: return it instead"
+            "(in a global, an attribute, a list or a custom rule) beyond the function that was being "
+            "transformed: return it "
+            "instead, or pass it as an argument"
+        )
+
+
+def check_alive(name: str, result: Any, trace: Trace) -> None:
+    """Raise when a result belongs to another trace that has ended."""
+    if isinstance(result, Tensor) and result.owner is not trace and isinstance(result.owner.process, _Escaped):
+        raise TracingError(
+            f"{name}: the function returned a Tensor that was kept from a {result.owner.purpose} that has "
+            "ended; return "
+            "what it computes from its own arguments"
         )
 
 

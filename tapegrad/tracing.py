@@ -92,14 +92,14 @@ def trace_flat(f: Callable, avals: Sequence[Aval], watched: Any = None) -> Abstr
 _TRACE_FLAT = trace_flat.__code__
 
 
-def traceable(leaf: Any, path: str) -> Aval:
-    """The abstract value of an argument of a traced function."""
+def traceable(leaf: Any, path: str, name: str = "trace") -> Aval:
+    """The abstract value of an argument or result of a traced function."""
     if isinstance(leaf, (Aval, Tensor, bool, int, float, complex, np.ndarray, np.generic)):
         aval = aval_of(leaf)
         if aval.dtype.kind in "biufc":
             return aval
     raise DtypeError(
-        f"trace: argument {path} is a "
+        f"{name}: {path} is a "
         f"{type(leaf).__name__}{f' of dtype {leaf.dtype}' if hasattr(leaf, 'dtype') else ''}; "
         "traced functions take arrays and numbers; let the function close over everything else"
     )
@@ -142,7 +142,7 @@ def trace(f: Callable) -> Callable:
             return results
 
         out_structure: list[Any] = [None]
-        avals = [traceable(leaf, name) for leaf, name in zip(leaves, names, strict=True)]
+        avals = [traceable(leaf, f"argument {name}") for leaf, name in zip(leaves, names, strict=True)]
         tape = trace_flat(flat, avals, f)
         tape.consts = {slot: v.copy() if type(v) is np.ndarray else v for slot, v in tape.consts.items()}
         tape.names.update(zip(tape.inputs, names, strict=True))

@@ -14,7 +14,7 @@ from .errors import DtypeError, OptionError, ShapeError, StructureError
 from .forward import Dual, ForwardTrace
 from .primitives.registry import is_inexact, like, shape_of
 from .tape import ReverseTape, backward
-from .tensor import Tensor, complex_refused, opened, protected
+from .tensor import Tensor, check_alive, complex_refused, opened, owned, protected
 
 
 def differentiable(name: str, leaf: Any, path: str) -> Any:
@@ -122,6 +122,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
                         f"grad: has_aux=True, and the function returned a {type(result).__name__}; return (scalar, aux)"
                     )
                 result, aux = result
+        check_alive("grad", result, tape)
         value, slot = _value(tape, result), _slot(tape, result)
         _check_scalar(result)
         aux = pytree.map(lambda leaf: _value(tape, leaf), aux)
@@ -212,6 +213,8 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     with opened(ReverseTape()) as tape:
         inside, leaves, structure = _enter(tape, "vjp", primals)
         results, out_structure = pytree.flatten(f(*inside))
+    for result in results:
+        check_alive("vjp", result, tape)
     slots = [_slot(tape, result) for result in results]
     tape.outputs = [(slot, _value(tape, r)) for slot, r in zip(slots, results, strict=True)]
     # The caller may write into what it is given; the tape keeps its own.
@@ -269,8 +272,10 @@ def jvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
         results, out_structure = pytree.flatten(f(*structure.unflatten(inside)))
     values, moved = [], []
     for result in results:
+        check_alive("jvp", result, trace)
         mine = isinstance(result, Tensor) and result.owner is trace
         values.append(result.value if mine else result)
         tangent = result.tangent if mine else None
         moved.append(np.zeros(shape_of(result), getattr(result, "dtype", float)) if tangent is None else tangent)
-    return out_structure.unflatten(values), out_structure.unflatten(moved)
+    given = [*leaves, *moves]
+    return out_structure.unflatten(owned(values, given)), out_structure.unflatten(owned(moved, given))

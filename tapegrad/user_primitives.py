@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .primitives.registry import Primitive, is_inexact, like, shape_of
-from .rules import transpose_pull, transpose_push, zeros
+from .errors import ShapeError
+from .primitives.registry import Primitive, is_inexact, shape_of
+from .rules import fitted, transpose_pull, transpose_push, zeros
 from .tensor import Aval, apply, aval_of
 
 
@@ -34,7 +35,15 @@ class UserPrimitive(Primitive):
         return self
 
     def run(self, *args: Any, **options: Any) -> Any:
-        return self.function(*args, **options)
+        ans = self.function(*args, **options)
+        if self.shape_rule is not None:
+            promised = self.abstract(*args, **options)
+            if shape_of(ans) != promised.shape:
+                raise ShapeError(
+                    f"{self.name}: the function returned the shape {shape_of(ans)}, and its shape= rule promised "
+                    f"{promised.shape}; mend the rule"
+                )
+        return ans
 
     def abstract(self, *args: Any, **options: Any) -> Aval:
         if self.shape_rule is None:
@@ -51,7 +60,7 @@ class UserPrimitive(Primitive):
         if self.vjp_rules:
             self._check(self.vjp_rules, args)
             return [
-                like(rule(g, ans, *args, **options), x) if slot >= 0 and rule is not None else None
+                fitted(self.name, rule(g, ans, *args, **options), x) if slot >= 0 and rule is not None else None
                 for rule, x, slot in zip(self.vjp_rules, args, slots, strict=True)
             ]
         if self.jvp_rules:

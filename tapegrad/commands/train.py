@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``tapegrad train``."""
     default = Settings()
     add, size = parser.add_argument, integer(1, 65536)
-    add("--text", nargs="+", metavar="FILE", help="UTF-8 text files, joined in this order")
+    add("--text", nargs="+", action="extend", metavar="FILE", help="UTF-8 text files, joined in this order")
     add("--cell", metavar="NAME", help=f"lstm, gru, elman, another registered cell, or module:Class [{default.cell}]")
     add("--layers", type=integer(1, 100), metavar="N", help=f"cells above one another [{default.layers}]")
     add("--hidden", type=size, metavar="N", help=f"units of each cell [{default.hidden}]")

@@ -44,12 +44,16 @@ def min(a, axis=None, out=None, keepdims=False, initial=None, where=None):  # no
 
 def any_(a, axis=None, out=None, keepdims=False, where=None):
     refuse("any", out=out, where=where)
-    return _reduce(reductions.max_, astype(a, bool), axis, keepdims) if a.size else np.any(np.zeros(a.shape), axis)
+    if not a.size:  # the maximum of nothing is not defined, but no element of nothing is true
+        return np.any(np.zeros(a.shape), axis, keepdims=keepdims)
+    return _reduce(reductions.max_, astype(a, bool), axis, keepdims)
 
 
 def all_(a, axis=None, out=None, keepdims=False, where=None):
     refuse("all", out=out, where=where)
-    return _reduce(reductions.min_, astype(a, bool), axis, keepdims) if a.size else np.all(np.zeros(a.shape), axis)
+    if not a.size:
+        return np.all(np.zeros(a.shape), axis, keepdims=keepdims)
+    return _reduce(reductions.min_, astype(a, bool), axis, keepdims)
 
 
 def mean(a, axis=None, dtype=None, out=None, keepdims=False, where=None):

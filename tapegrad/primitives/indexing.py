@@ -40,7 +40,10 @@ class Getitem(Primitive):
     family = "indexing"
 
     def run(self, x: Any, *arrays: Any, template: tuple) -> Any:
-        return x[filled(template, arrays)]
+        try:
+            return x[filled(template, arrays)]
+        except IndexError as error:
+            raise IndexError(f"getitem: {error}; the array has the shape {shape_of(x)}, indices count from 0") from None
 
     def abstract(self, x: Any, *arrays: Any, template: tuple) -> Aval:
         if not arrays:
