@@ -58,8 +58,10 @@ def capture_key(value: Any, inside: tuple = ()) -> Any:
         return type(value), value.tobytes()
     if any(value is held for held in inside):
         return "recursion", [value is held for held in inside].index(True)
-    if isinstance(value, (BuiltinFunctionType, np.ufunc, Primitive)):
+    if isinstance(value, (np.ufunc, Primitive)):
         return value
+    if isinstance(value, BuiltinFunctionType):  # of a module; or a method of an object, such as rng.normal
+        return _settled_or_none(value, getattr(value.__self__, "__name__", None))
     if isinstance(value, ModuleType):
         return _settled_or_none(value, value.__name__)
     if isinstance(value, type):
