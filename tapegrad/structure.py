@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from .tape import AbstractTape
-from .tensor import aval_of
 
 FLOATS = (float, np.floating)
 
@@ -42,7 +41,8 @@ def _literal(value: Any, numbers: list[Any] | None) -> Any:
     if numbers is not None and isinstance(value, FLOATS):
         numbers.append(value)
         return type(value)
-    return type(value), np.asarray(value).tobytes(), aval_of(value).dtype
+    array = np.asarray(value)
+    return type(value), array.shape, array.dtype, array.tobytes()
 
 
 def _option(value: Any) -> Any:
