@@ -109,7 +109,7 @@ def environment(packages: Sequence[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "not set"),
+        "BLAS threads": os.environ.get("OPENBLAS_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or "not set",
         **{name: version(name) for name in packages},
     }
 

@@ -156,6 +156,8 @@ def argument_names(f: Callable, args: Sequence[Any]) -> list[str]:
     """A name for each leaf of the arguments: the parameter's name with the path inside it."""
     code = code_of(f)
     declared = list(code.co_varnames[: code.co_argcount]) if code is not None and hasattr(f, "__code__") else []
+    if getattr(f, "__self__", None) is not None:  # a bound method is not given its own object
+        declared = declared[1:]
     names = []
     for position, arg in enumerate(args):
         base = declared[position] if position < len(declared) else f"arg{position}"

@@ -203,7 +203,7 @@ REDUCTIONS = [
 ]  # fmt: skip
 
 SHAPING = [
-    Spec("reshape", calls.reshapes(), np.reshape),
+    Spec("reshape", calls.reshapes(), lambda x, shape: np.reshape(x, shape)),
     Spec("transpose", calls.transposes(), np.transpose),
     Spec("broadcast_to", calls.broadcasts(), np.broadcast_to, single=1e-3),
     Spec("flip", calls.flips(), lambda x, axes: np.flip(x, axes)),

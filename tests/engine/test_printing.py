@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 
 import tapegrad as tg
-from tapegrad.cells import LSTM
+from tapegrad.cells import LSTM, Elman
 from tapegrad.tape import run
 from tapegrad.testing import programs
 
@@ -104,3 +104,11 @@ def test_a_traced_gradient_is_the_gradient(program):
     tape = tg.trace(f)(*program.args)
     for found, expected in zip(run(tape, program.args), f(*program.args), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
+
+
+def test_the_arguments_of_a_method_have_their_own_names():
+    cell = Elman(2, 3)
+    params = cell.init(np.random.default_rng(0), dtype=np.float64)
+    text = str(tg.trace(cell.step)(params, np.zeros((1, 3)), np.zeros((1, 2))))
+    assert "params.W_hh: float64[3,3]" in text.splitlines()[0]
+    assert "self" not in text.splitlines()[0]
