@@ -1,8 +1,7 @@
 """tapegrad: write a recurrent cell once, as its equations in plain NumPy, and differentiate it.
 
 The names below are the public ones. ``tapegrad.cells``, ``tapegrad.backends``, ``tapegrad.training``,
-``tapegrad.tasks``
-and ``tapegrad.testing`` are imported on first use.
+``tapegrad.tasks`` and ``tapegrad.testing`` are imported on first use.
 """
 
 from importlib import import_module as _import_module

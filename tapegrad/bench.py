@@ -1,8 +1,7 @@
 """Timing this project against others: the same work, in one process, in turn, by medians.
 
 A :class:`Case` holds one piece of work done by several contenders. Their results are compared before anything
-is timed, since a
-fast wrong answer is no answer.
+is timed, since a fast wrong answer is no answer.
 """
 
 from __future__ import annotations

@@ -82,9 +82,8 @@ def scan(
         Go through time from the last step to the first; ``ys[t]`` still belongs to ``xs[t]``.
     lengths : array of int, shape (B,), optional
         The number of valid steps of each row. Arrays of ``xs`` are then (T, B, ...) and of the state (B, ...).
-        What stands
-        behind a row's length has no effect; ``ys`` is zero there, and the final state is that of the last valid step.
-        With ``reverse`` each row starts at its own end.
+        What stands behind a row's length has no effect; ``ys`` is zero there, and the final state is that of
+        the last valid step. With ``reverse`` each row starts at its own end.
     reset : array of bool, shape (T, B), optional
         Where true, the row's state is the initial one again before that step.
     record : True, str or sequence of str, optional

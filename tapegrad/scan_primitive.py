@@ -2,9 +2,9 @@
 
 A step reads params, a state and an x, and gives a new state, a y, and summands. The ports of the loop are
 ``init <-> final``, ``xs <-> ys`` and ``params <-> sums over t``: the reverse-mode derivative of a scan is a
-scan backwards
-through time whose init is the cotangent of final, whose xs are the cotangents of ys, and whose sums are the cotangents
-of params. Tangents and batches are scans too. So a backend that runs this loop has all of them.
+scan backwards through time whose init is the cotangent of final, whose xs are the cotangents of ys, and whose
+sums are the cotangents of params. Tangents and batches are scans too. So a backend that runs this loop has all
+of them.
 """
 
 from __future__ import annotations

@@ -107,8 +107,7 @@ def primitive(function: Callable, *, shape: Callable | None = None, name: str | 
     shape : callable, optional
         From the abstract arguments (``.shape``, ``.dtype``) to the shape of the result; needed inside
         ``scan``, ``checkpoint`` and ``trace``, which run on shapes alone. The dtype is NumPy's for the
-        arguments; return
-        ``tapegrad.tape.Aval(shape, dtype)`` to say otherwise.
+        arguments; return ``tapegrad.tensor.Aval(shape, dtype)`` to say otherwise.
     name : str, optional
 
     Returns

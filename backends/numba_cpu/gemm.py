@@ -27,9 +27,8 @@ def tile(rows: int) -> Any:
     """An intrinsic that computes ``rows`` rows of one panel's columns.
 
     ``tile(a, row, step, panel, K, c, ldc, add)``: a is a pointer to the first left element, whose rows are
-    ``row`` and whose
-    columns ``step`` elements apart; panel points to K * width elements; c to the result, whose rows are ``ldc`` apart.
-    With ``add`` the result is added to what c holds.
+    ``row`` and whose columns ``step`` elements apart; panel points to K * width elements; c to the result,
+    whose rows are ``ldc`` apart. With ``add`` the result is added to what c holds.
     """
 
     @intrinsic

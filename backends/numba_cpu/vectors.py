@@ -1,8 +1,7 @@
 """Vectors as values in Numba code: explicit SIMD that does not depend on what LLVM's vectoriser can prove.
 
 LLVM vectorises a loop over many arrays only behind run-time checks that they do not overlap, and gives up when
-there are
-too many. Here a loop is written over vectors from the start::
+there are too many. Here a loop is written over vectors from the start::
 
     for j in range(0, n, lanes):
         store(out, j, sigmoid(load(a, j) + load(b, j)))

@@ -2,8 +2,7 @@
 
 An index is split in two. The *basic* part (ints, slices, None) is static and stands in the
 options. Integer arrays are arguments, since a step may be given its indices as data; they act on axes of their
-own, marked
-``ARRAY`` in the template, among full slices.
+own, marked ``ARRAY`` in the template, among full slices.
 """
 
 from __future__ import annotations
