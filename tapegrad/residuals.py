@@ -234,7 +234,6 @@ class BackwardStep:
         step, tape = joint.step, joint.tape
         first, last = step.params, step.params + step.state
         self.pattern, self.wanted = joint.pattern, joint.wanted
-        self.step_counts = step.params, step.state, step.xs, step.ys
         self.states = [i for i in joint.wanted if first <= i < last]
         self.inner = [i for i in joint.wanted if i >= last]
         self.outer = [i for i in joint.wanted if i < first]

@@ -24,6 +24,8 @@ from .lower import lower
 SMALL = 200_000  # a loop that writes fewer elements of scratch stays on one thread
 _compiled: OrderedDict[str, Any] = OrderedDict()
 _pool: list[ThreadPoolExecutor] = []
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork: the child makes its own
+    os.register_at_fork(after_in_child=_pool.clear)
 
 
 def thread_count() -> int:

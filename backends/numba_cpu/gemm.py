@@ -1,4 +1,4 @@
-"""Matrix products for compiled loops: one register tile, panels, and blocks that stay in cache.
+"""Matrix products for compiled loops: one register tile over packed panels.
 
 The right operand is packed into panels as wide as the tile, once for many products (the recurrent weights are the same
 at every step). The tile keeps its part of the result in registers while it walks along the summed axis, so that each
@@ -18,7 +18,8 @@ from numba.extending import intrinsic
 
 from .vectors import BITS, INT64, call_llvm, splat, vector_of
 
-ROWS = 8 if BITS == 512 else 4  # with two vectors of columns the sums take 2 * ROWS of the 32 (16) registers
+# The sums take ROWS * VECTORS registers: 16 of the 32 of AVX-512, 12 of the 16 of AVX2.
+ROWS = 8 if BITS == 512 else 4
 VECTORS = 2 if BITS == 512 else 3 if BITS == 256 else 2
 
 

@@ -94,7 +94,7 @@ def broadcast_to(array, shape, subok=False):
 
 
 def concatenate(arrays, axis=0, out=None, dtype=None, casting="same_kind"):
-    refuse("concatenate", out=out)
+    refuse("concatenate", out=out, casting=None if casting == "same_kind" else casting)
     arrays = [asarray(a) for a in arrays]
     if dtype is not None:
         arrays = [astype(a, dtype) for a in arrays]
@@ -114,16 +114,16 @@ def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
         raise ShapeError(
             f"stack: arrays of shapes {', '.join(str(a.shape) for a in arrays) or 'none'}; all must have one shape"
         )
-    return concatenate([expand_dims(a, axis) for a in arrays], axis, out, dtype)
+    return concatenate([expand_dims(a, axis) for a in arrays], axis, out, dtype, casting)
 
 
 def hstack(tup, *, dtype=None, casting="same_kind"):
     arrays = [atleast_1d(asarray(a)) for a in tup]
-    return concatenate(arrays, 0 if len(arrays[0].shape) == 1 else 1, dtype=dtype)
+    return concatenate(arrays, 0 if len(arrays[0].shape) == 1 else 1, dtype=dtype, casting=casting)
 
 
 def vstack(tup, *, dtype=None, casting="same_kind"):
-    return concatenate([atleast_2d(asarray(a)) for a in tup], 0, dtype=dtype)
+    return concatenate([atleast_2d(asarray(a)) for a in tup], 0, dtype=dtype, casting=casting)
 
 
 def atleast_1d(*arys):

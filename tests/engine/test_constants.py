@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.errors import DtypeError, OptionError, ShapeError, StructureError, TracingError
+from tapegrad.errors import DtypeError, OptionError, ShapeError, StructureError, TracingError, UnsupportedPrimitive
 
 
 @pytest.mark.parametrize("value", [1 + 1j, np.complex64(1j), np.array([1j, 2.0])])
@@ -179,3 +179,9 @@ def test_any_and_all_of_nothing_keep_their_axes():
     for f in (np.any, np.all):
         found = tg.vmap(lambda x, f=f: f(x > 0, axis=0, keepdims=True))(np.ones((2, 0, 3)))
         np.testing.assert_array_equal(found, f(np.ones((2, 0, 3)) > 0, axis=1, keepdims=True))
+
+
+def test_a_casting_rule_is_refused_not_ignored():
+    for f in (np.concatenate, np.stack, np.hstack, np.vstack):
+        with pytest.raises(UnsupportedPrimitive, match="casting="):
+            tg.grad(lambda x: np.sum(f([x, x], dtype=np.float32, casting="no")))(np.ones(2))  # noqa: B023

@@ -1,5 +1,7 @@
 """The compiled loop against the reference: values and derivatives of every order that a cell can ask for."""
 
+import os
+import signal
 import threading
 
 import numpy as np
@@ -187,6 +189,21 @@ def test_calls_from_several_python_threads():
         worker.join()
     assert len(errors) == 80
     assert max(errors) < 1e-12
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_after_the_threads_were_used(monkeypatch):
+    monkeypatch.setattr(compiled, "SMALL", 0)
+    monkeypatch.setenv("TAPEGRAD_NUM_THREADS", "2")
+    step = lambda w, s, x: (np.tanh(s * w + x), s)  # noqa: E731
+    run = lambda: tg.scan(step, 0.5, np.zeros((32, 4)), np.ones((3, 32, 4)), backend="numba")[0]  # noqa: E731
+    expected = run()
+    child = os.fork()
+    if not child:
+        signal.alarm(30)  # a child that waits for threads that are not there is killed
+        os._exit(0 if np.array_equal(run(), expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize(
