@@ -13,9 +13,10 @@ import numpy as np
 
 from tapegrad import pytree
 from tapegrad.errors import DtypeError, OptionError, StructureError, TapegradError
-from tapegrad.scan import scan
+from tapegrad.scan import loop_of, scan_flat
 
-from .checks import check_call, specification
+from .calls import arguments
+from .checks import specification
 from .specs import Input, Parameter, State
 
 
@@ -256,21 +257,9 @@ class Cell:
         StructureError, ShapeError, DtypeError
             When params, state and xs do not fit the cell or each other; nothing has been computed then.
         """
-        batch, dtype = check_call(self, params, xs, state)
-        if state is None:
-            state = self.initial_state(batch, dtype)
-        return scan(
-            self.step,
-            params,
-            state,
-            xs,
-            reverse=reverse,
-            backend=backend,
-            checkpoint=checkpoint,
-            lengths=lengths,
-            reset=reset,
-            record=record,
-        )
+        loop = loop_of(self.step, reverse, backend)
+        params, state, xs = arguments(self, loop.token, params, xs, state)
+        return scan_flat(loop, params, state, xs, None, lengths, reset, record, checkpoint)
 
 
 def checked_size(name: str, option: str, value: Any, least: int = 1) -> int:

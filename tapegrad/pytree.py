@@ -9,9 +9,12 @@ A dataclass whose class sets ``__pytree_leaf__ = True`` is a leaf.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from builtins import map as each  # `map` is that of this module
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
+from .caches import Bounded
 from .errors import StructureError
 
 LEAF, NONE, DICT, LIST, TUPLE, NAMEDTUPLE, DATACLASS = (
@@ -23,6 +26,10 @@ LEAF, NONE, DICT, LIST, TUPLE, NAMEDTUPLE, DATACLASS = (
     "namedtuple",
     "dataclass",
 )
+
+
+# Types whose instances are leaves without a look at them; the modules that define such types add theirs.
+LEAVES: set[type] = {bool, int, float, complex, str}
 
 
 class Structure:
@@ -39,13 +46,16 @@ class Structure:
     children : tuple of Structure
     size : int
         The number of leaves below.
+    flat : bool
+        Whether all of ``children`` are leaves.
     """
 
-    __slots__ = ("_hash", "children", "keys", "kind", "size", "type")
+    __slots__ = ("_hash", "children", "flat", "keys", "kind", "size", "type")
 
     def __init__(self, kind: str, type_: Any = None, keys: tuple = (), children: tuple = ()):
         self.kind, self.type, self.keys, self.children = kind, type_, keys, children
         self.size = 1 if kind == LEAF else sum(child.size for child in children)
+        self.flat = kind not in (LEAF, NONE) and all(child.kind == LEAF for child in children)
         self._hash = hash((kind, type_, keys, children))
 
     def __eq__(self, other: object) -> bool:
@@ -74,6 +84,10 @@ class Structure:
             return f"({inside},)" if len(self.children) == 1 else f"({inside})"
         return f"{self.type.__name__}({inside})"
 
+    def paths(self) -> list[str]:
+        """A readable name for each leaf; see :func:`paths`."""
+        return [path or "value" for path in _paths(self, "")]
+
     def unflatten(self, leaves: Iterable[Any]) -> Any:
         """Put ``leaves`` back into the containers.
 
@@ -85,7 +99,7 @@ class Structure:
         leaves = list(leaves)
         if len(leaves) != self.size:
             raise StructureError(f"unflatten: {len(leaves)} leaves came for {self!r}, which holds {self.size}")
-        return self._build(iter(leaves))
+        return self._filled(leaves) if self.flat else self._build(iter(leaves))
 
     def _build(self, leaves: Iterator[Any]) -> Any:
         kind = self.kind
@@ -93,7 +107,13 @@ class Structure:
             return next(leaves)
         if kind == NONE:
             return None
-        parts = [child._build(leaves) for child in self.children]
+        if self.flat:
+            return self._filled(list(islice(leaves, len(self.children))))
+        return self._filled([child._build(leaves) for child in self.children])
+
+    def _filled(self, parts: list[Any]) -> Any:
+        """The container with ``parts`` in it."""
+        kind = self.kind
         if kind == DICT:
             return dict(zip(self.keys, parts, strict=True))
         if kind in (LIST, TUPLE):
@@ -108,23 +128,46 @@ class Structure:
 
 _LEAF = Structure(LEAF)
 _NONE = Structure(NONE)
+_structures: Bounded[tuple, Structure] = Bounded(4096)
+_sorted: Bounded[tuple[str, ...], tuple[str, ...]] = Bounded(4096)  # the keys of dictionaries, as found, to sorted
 
 
-def _open(tree: Any) -> tuple[str, tuple, list] | None:
-    """The kind, keys and children of a container; None for a leaf."""
-    if isinstance(tree, dict):
+def _structure_of(kind: str, type_: Any, keys: tuple, children: Any) -> Structure:
+    """The structure of these parts, for ``children`` their number when all are leaves; equal ones are one object."""
+    parts = kind, type_, keys, children
+    found = _structures.get(parts)
+    if found is None or (kind == DICT and found.keys is not keys):  # equal keys need not be the same: 1 and True
+        if type(children) is int:
+            children = (_LEAF,) * children
+        found = _structures.keep(parts, Structure(kind, type_, keys, children))
+    return found
+
+
+def _sorted_keys(tree: dict) -> tuple:
+    found = tuple(tree)
+    keys = _sorted.get(found)
+    if keys is None:
         try:
-            keys = tuple(sorted(tree))
+            keys = tuple(sorted(found))
         except TypeError:
-            keys = tuple(tree)
-        return DICT, keys, [tree[key] for key in keys]
+            keys = found
+        if all([type(key) is str for key in found]):
+            keys = _sorted.keep(found, _sorted.setdefault(keys, keys))
+    return keys
+
+
+def _open(tree: Any) -> tuple[str, Any, tuple, list] | None:
+    """The kind, type, keys and children of a container; None for a leaf."""
+    if isinstance(tree, dict):
+        keys = _sorted_keys(tree)
+        return DICT, dict, keys, list(each(tree.__getitem__, keys))
     if isinstance(tree, list):
-        return LIST, (), tree
+        return LIST, type(tree), (), tree
     if isinstance(tree, tuple):
-        return (NAMEDTUPLE if hasattr(tree, "_fields") else TUPLE), (), list(tree)
+        return (NAMEDTUPLE if hasattr(tree, "_fields") else TUPLE), type(tree), (), list(tree)
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type) and not getattr(tree, "__pytree_leaf__", False):
-        names = tuple(field.name for field in dataclasses.fields(tree))
-        return DATACLASS, names, [getattr(tree, name) for name in names]
+        names = tuple([field.name for field in dataclasses.fields(tree)])
+        return DATACLASS, type(tree), names, [getattr(tree, name) for name in names]
     return None
 
 
@@ -147,15 +190,40 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 
 def _flatten(tree: Any, leaves: list[Any]) -> Structure:
+    if type(tree) in LEAVES:
+        leaves.append(tree)
+        return _LEAF
     if tree is None:
         return _NONE
     opened = _open(tree)
     if opened is None:
         leaves.append(tree)
         return _LEAF
-    kind, keys, children = opened
-    type_ = dict if kind == DICT else type(tree)
-    return Structure(kind, type_, keys, tuple([_flatten(child, leaves) for child in children]))
+    kind, type_, keys, children = opened
+    if LEAVES.issuperset(each(type, children)):  # as in a dictionary of arrays
+        leaves.extend(children)
+        return _structure_of(kind, type_, keys, len(children))
+    return _structure_of(kind, type_, keys, tuple([_flatten(child, leaves) for child in children]))
+
+
+class Row(NamedTuple):
+    """The structures of several pytrees whose leaves stand in one row."""
+
+    structures: list[Structure]
+
+    def unflatten(self, leaves: list[Any]) -> list[Any]:
+        """The pytrees."""
+        if len(self.structures) == 1:
+            return [self.structures[0].unflatten(leaves)]
+        rest = iter(leaves)
+        return [structure.unflatten(islice(rest, structure.size)) for structure in self.structures]
+
+
+def row(trees: Sequence[Any]) -> tuple[list[Any], Row]:
+    """The leaves of several pytrees in one row."""
+    flat = [flatten(tree) for tree in trees]
+    leaves = flat[0][0] if len(flat) == 1 else [leaf for part, _ in flat for leaf in part]
+    return leaves, Row([structure for _, structure in flat])
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -204,7 +272,7 @@ def paths(tree: Any) -> list[str]:
     >>> paths({"a": [1.0, (2.0, 3.0)], "b": 4.0})
     ['a[0]', 'a[1][0]', 'a[1][1]', 'b']
     """
-    return [path or "value" for path in _paths(structure(tree), "")]
+    return structure(tree).paths()
 
 
 def _paths(shape: Structure, prefix: str) -> Iterator[str]:

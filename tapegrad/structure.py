@@ -6,11 +6,11 @@ the first. Without them it says that one compiled loop serves both, with the num
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 
+from .caches import Bounded
 from .tape import AbstractTape
 
 FLOATS = (float, np.floating)
@@ -28,16 +28,17 @@ def structure_key(tape: AbstractTape, numbers: list[Any] | None = None) -> tuple
     nodes = []
     for slot, node in enumerate(tape.nodes):
         if node is not None:
-            literals = tuple([_literal(v, numbers) for s, v in zip(node.slots, node.args, strict=True) if s < 0])
-            options = tuple([(name, _option(value)) for name, value in sorted(node.options.items())])
+            literals = tuple([literal_key(v, numbers) for s, v in zip(node.slots, node.args, strict=True) if s < 0])
+            options = tuple([(name, option_key(value)) for name, value in sorted(node.options.items())])
             nodes.append((slot, id(node.primitive), tuple(node.slots), literals, options))
-    outputs = tuple([(s, None if s >= 0 else _literal(v, numbers)) for s, v in tape.outputs])
+    outputs = tuple([(s, None if s >= 0 else literal_key(v, numbers)) for s, v in tape.outputs])
     inputs = tuple([(s, tape.aval(s)) for s in tape.inputs])
     consts = tuple([(s, id(value)) for s, value in tape.consts.items()])
     return tuple(nodes), inputs, outputs, consts, tuple(tape.names.items())
 
 
-def _literal(value: Any, numbers: list[Any] | None) -> Any:
+def literal_key(value: Any, numbers: list[Any] | None = None) -> Any:
+    """A hashable key of an argument that is no slot; see :func:`structure_key` for ``numbers``."""
     if numbers is not None and isinstance(value, FLOATS):
         numbers.append(value)
         return type(value)
@@ -45,13 +46,14 @@ def _literal(value: Any, numbers: list[Any] | None) -> Any:
     return type(value), array.shape, array.dtype, array.tobytes()
 
 
-def _option(value: Any) -> Any:
+def option_key(value: Any) -> Any:
+    """A hashable key of an option of an operation."""
     tape = getattr(value, "tape", value)
     if isinstance(tape, AbstractTape):
         counts = tuple([v for v in vars(value).values() if isinstance(v, int)]) if tape is not value else ()
         return structure_key(tape), counts
     if isinstance(value, (tuple, list)):
-        return tuple([_option(item) for item in value])
+        return tuple([option_key(item) for item in value])
     if isinstance(value, slice):
         return "slice", value.start, value.stop, value.step
     try:
@@ -61,16 +63,12 @@ def _option(value: Any) -> Any:
     return type(value), value
 
 
-_seen: OrderedDict[tuple, Any] = OrderedDict()
+_seen: Bounded[tuple, Any] = Bounded()
 
 
 def interned(step: Any) -> Any:
     """The first step with an equal tape and ports: what was derived from it need not be derived again."""
-    key = structure_key(step.tape), step.params, step.state, step.xs, step.ys, step.sums
     if step.tape.consts:
         return step
-    first = _seen.setdefault(key, step)
-    _seen.move_to_end(key)
-    if len(_seen) > 512:
-        _seen.popitem(last=False)
-    return first
+    key = structure_key(step.tape), step.params, step.state, step.xs, step.ys, step.sums
+    return _seen.get(key) or _seen.keep(key, step)

@@ -60,6 +60,13 @@ class Tape(Trace):
         self.nodes.append(None)
         return Tensor(self, value, self.inputs[-1])
 
+    def enter(self, values: Sequence[Any]) -> list[Tensor]:
+        """New inputs, holding ``values``."""
+        first = len(self.nodes)
+        self.nodes.extend([None] * len(values))
+        self.inputs.extend(range(first, len(self.nodes)))
+        return [Tensor(self, value, slot) for slot, value in enumerate(values, first)]
+
     def record(self, primitive: Primitive, args: list, slots: list, options: dict, ans: Any) -> Any:
         """Append an operation that gave ``ans``; returns its Tensor, or a list of them."""
         nodes, slot = self.nodes, len(self.nodes)
@@ -67,7 +74,7 @@ class Tape(Trace):
         if not primitive.multiple:
             return Tensor(self, ans, slot)
         nodes.extend([None] * (len(ans) - 1))
-        return [Tensor(self, value, slot + i) for i, value in enumerate(ans)]
+        return [Tensor(self, value, place) for place, value in enumerate(ans, slot)]
 
     def __str__(self) -> str:
         from .printing import format_tape
@@ -81,29 +88,28 @@ class ReverseTape(Tape):
     purpose = "gradient"
 
     def process(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        values, slots, active = [], [], False
-        for arg in args:
-            if isinstance(arg, Tensor) and arg.owner is self:
-                values.append(arg.value)
-                slots.append(arg.slot)
-                if arg.slot >= 0:
-                    active = True
-            else:
-                if isinstance(arg, UNSETTLED):
-                    # The caller may write into an array before the backward walk reads it.
-                    arg = constant(arg, protect=primitive.reads_inputs)
-                values.append(arg)
-                slots.append(-1)
-        if active and primitive.differentiable:
+        values, slots = list(args), [-1] * len(args)
+        for i, arg in enumerate(args):
+            if type(arg) is Tensor and arg.owner is self:
+                values[i], slots[i] = arg.value, arg.slot
+            elif isinstance(arg, UNSETTLED):
+                # The caller may write into an array before the backward walk reads it.
+                values[i] = constant(arg, protect=primitive.reads_inputs)
+        if primitive.differentiable and max(slots) >= 0:
             if primitive.augment is not None:
                 return primitive.augment(self, values, slots, options)
-            try:
-                ans = primitive.run(*values, **options) if self.level == 1 else apply(primitive, values, options)
-            except ValueError as error:
-                raise primitive.explained(error, values) from None
-            return self.record(primitive, values, slots, options, ans)
+            return self.record(primitive, values, slots, options, self.compute(primitive, values, options))
         ans = apply(primitive, values, options)
         return [Tensor(self, value) for value in ans] if primitive.multiple else Tensor(self, ans)
+
+    def compute(self, primitive: Primitive, values: list, options: dict[str, Any]) -> Any:
+        """The result of an operation on the values inside: arrays in the outermost trace, else maybe Tensors."""
+        if self.level > 1:
+            return apply(primitive, values, options)
+        try:
+            return primitive.run(*values, **options)
+        except ValueError as error:
+            raise primitive.explained(error, values) from None
 
 
 class AbstractTape(Tape):
@@ -205,8 +211,13 @@ def _unchanged(snapshot: Any, value: Any) -> bool:
     return same and np.array_equal(snapshot, value, equal_nan=value.dtype.kind == "f")
 
 
-def run(tape: Tape, args: Sequence[Any], consts: dict[int, Any] | None = None) -> list[Any]:
-    """Carry out a tape on arrays or Tensors; one value for each of its inputs."""
+def run(
+    tape: Tape, args: Sequence[Any], consts: dict[int, Any] | None = None, named: dict[int, Any] | None = None
+) -> list[Any]:
+    """Carry out a tape on arrays or Tensors; one value for each of its inputs.
+
+    What the slots that have names hold is put into ``named``, if it is given.
+    """
     env: list[Any] = [None] * len(tape.nodes)
     for slot, value in (tape.consts if consts is None else consts).items():
         env[slot] = value
@@ -221,6 +232,8 @@ def run(tape: Tape, args: Sequence[Any], consts: dict[int, Any] | None = None) -
             env[slot : slot + len(ans)] = ans
         else:
             env[slot] = ans
+    if named is not None:
+        named.update({slot: env[slot] for slot in tape.names})
     return [value if slot < 0 else env[slot] for slot, value in tape.outputs]
 
 
@@ -265,15 +278,18 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
             if part is None:
                 continue
             held = cotangents[parent]
-            if isinstance(part, Addition):
+            if held is None and type(part) is not Addition:
+                cotangents[parent] = part
+                continue
+            if type(part) is Addition:
                 if parent in owned and type(held) is type(part.g) is np.ndarray:
                     part.add_to(held)
                     continue
                 part = part.dense()
-                if held is None and type(part) is np.ndarray:
-                    owned.add(parent)
             if held is None:
                 cotangents[parent] = part
+                if type(part) is np.ndarray:
+                    owned.add(parent)
             elif parent in owned and type(held) is type(part) is np.ndarray:
                 np.add(held, part, out=held)
             else:

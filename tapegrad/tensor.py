@@ -1,21 +1,21 @@
 """Tensors, traces, and the one door that every operation passes.
 
-A *trace* is one reason for following an operation: recording it for a gradient, pushing a tangent
-through it, mapping it over a batch, or writing it down without computing it. A :class:`Tensor` is a
-value inside one trace. :func:`apply` hands an operation to the innermost trace among its arguments;
-that trace computes with the values inside, which may themselves be Tensors of an outer trace. That is
-all there is to nesting: each trace has a level, and peels off only its own.
+A *trace* is one reason for following an operation: recording it for a gradient, pushing a tangent through it, mapping
+it over a batch, or writing it down without computing it. A :class:`Tensor` is a value inside one trace. :func:`apply`
+hands an operation to the innermost trace among its arguments; that trace computes with the values inside, which may
+themselves be Tensors of an outer trace. That is all there is to nesting: each trace has a level, and peels off only its
+own.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import pytree
 from .errors import DtypeError, TracingError
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def aval_of(value: Any) -> Aval:
     if isinstance(value, Aval):
         return value
     if isinstance(value, Tensor):
-        inner = value.value
-        weak = type(inner) in SCALARS or getattr(inner, "weak", False)
+        weak = type(value.value) in SCALARS or getattr(value.value, "weak", False)
         return Aval(value.shape, value.dtype, weak)
     if type(value) in SCALARS:  # not np.float64, which is a float to isinstance, and is not weak
         return Aval((), np.asarray(value).dtype, weak=True)
@@ -79,8 +78,8 @@ def aval_of(value: Any) -> Aval:
 class Tensor:
     """A value that some trace follows; it behaves as the NumPy array that it stands for.
 
-    Tensors are made by tapegrad's transformations, never directly. NumPy's own functions, operators
-    and methods work on them (see :mod:`tapegrad.numpy_protocols`).
+    Tensors are made by tapegrad's transformations, never directly. NumPy's own functions, operators and methods work
+    on them (see :mod:`tapegrad.numpy_protocols`).
 
     Attributes
     ----------
@@ -154,6 +153,9 @@ class Tensor:
     __hash__ = object.__hash__
 
 
+pytree.LEAVES.update((Aval, Tensor, np.ndarray, *np.sctypeDict.values()))
+
+
 def owned(results: Sequence[Any], given: Sequence[Any]) -> list[Any]:
     """Results as arrays of the caller's own, none of them an argument or a view of one."""
     ids = {id(value) for value in given}
@@ -170,30 +172,28 @@ def complex_refused(name: str) -> DtypeError:
     """The error for a complex value in a trace."""
     return DtypeError(
         f"{name}: a complex value meets a Tensor; complex derivatives are not supported: compute with real and "
-        "imaginary "
-        "parts"
+        "imaginary parts"
     )
 
 
 def constant(value: Any, protect: bool = True) -> Any:
     """A constant of a trace: never complex, a plain array, and out of reach of later writes (``protect``)."""
-    if not isinstance(value, np.ndarray):
-        raise complex_refused("constant")
-    if value.dtype.kind == "c":
+    if not isinstance(value, np.ndarray) or value.dtype.kind == "c":
         raise complex_refused("constant")
     if value.dtype.kind not in "biuf":
         raise DtypeError(f"an array of dtype {value.dtype} meets a Tensor; convert it to numbers: a.astype(float)")
-    if isinstance(value, (np.matrix, np.ma.MaskedArray)):
+    if type(value) is not np.ndarray and isinstance(value, (np.matrix, np.ma.MaskedArray)):
         raise DtypeError(
             f"a {type(value).__name__} meets a Tensor, and its own meaning of the operation would be lost; give "
-            "a plain array: "
-            "np.asarray(m), or m.filled(0) with np.where for a mask"
+            "a plain array: np.asarray(m), or m.filled(0) with np.where for a mask"
         )
     return protected(value) if protect else value
 
 
 def protected(array: Any) -> Any:
     """An array that nobody else can write into: itself if it is read-only down to its base, else a copy."""
+    if type(array) is np.ndarray and array.flags.writeable:
+        return array.copy("K")
     view = array
     while isinstance(view, np.ndarray) and not view.flags.writeable:
         view = view.base
@@ -203,10 +203,7 @@ def protected(array: Any) -> Any:
 class Trace:
     """One reason for following operations; the subclasses say what is done with each.
 
-    Attributes
-    ----------
-    level : int
-        1 for the outermost trace of a thread, counting inwards.
+    ``level`` is 1 for the outermost trace of a thread, counting inwards.
     """
 
     level = 0
@@ -230,10 +227,8 @@ class _Escaped:
     def __call__(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
         raise TracingError(
             f"{primitive.name}: an argument is a Tensor whose {self.purpose} has ended. A traced value must not "
-            "be kept "
-            "(in a global, an attribute, a list or a custom rule) beyond the function that was being "
-            "transformed: return it "
-            "instead, or pass it as an argument"
+            "be kept (in a global, an attribute, a list or a custom rule) beyond the function that was being "
+            "transformed: return it instead, or pass it as an argument"
         )
 
 
@@ -242,24 +237,29 @@ def check_alive(name: str, result: Any, trace: Trace) -> None:
     if isinstance(result, Tensor) and result.owner is not trace and isinstance(result.owner.process, _Escaped):
         raise TracingError(
             f"{name}: the function returned a Tensor that was kept from a {result.owner.purpose} that has "
-            "ended; return "
-            "what it computes from its own arguments"
+            "ended; return what it computes from its own arguments"
         )
 
 
 _thread = threading.local()
 
 
-@contextmanager
-def opened(trace: Trace) -> Iterator[Any]:
+class opened:  # noqa: N801 - read as `with opened(trace):`
     """Run the body inside a new innermost trace, and close the trace after it."""
-    depth = getattr(_thread, "depth", 0)
-    _thread.depth = trace.level = depth + 1
-    try:
-        yield trace
-    finally:
-        _thread.depth = depth
-        trace.close()
+
+    __slots__ = ("trace",)
+
+    def __init__(self, trace: Any):
+        self.trace = trace
+
+    def __enter__(self) -> Any:
+        trace = self.trace
+        _thread.depth = trace.level = getattr(_thread, "depth", 0) + 1
+        return trace
+
+    def __exit__(self, *error: Any) -> None:
+        _thread.depth = self.trace.level - 1
+        self.trace.close()
 
 
 def apply(primitive: Primitive, args: Sequence[Any], options: dict[str, Any] = NOTHING) -> Any:
@@ -282,13 +282,15 @@ def apply(primitive: Primitive, args: Sequence[Any], options: dict[str, Any] = N
     for arg in args:
         if isinstance(arg, Tensor):
             trace = arg.owner
+            if trace is top:
+                continue
             if top is None or trace.level > top.level:
                 top = trace
-            elif trace is not top and trace.level == top.level:
+            elif trace.level == top.level:
                 raise TracingError(
-                    f"{primitive.name}: two arguments belong to unrelated traces; one of them is a Tensor that "
-                    "was kept "
-                    "beyond the function that was being transformed, or that another thread made: return it instead"
+                    f"{primitive.name}: two arguments belong to unrelated traces; one of them is a Tensor that was "
+                    "kept beyond the function that was being transformed, or that another thread made: return it "
+                    "instead"
                 )
     if top is None:
         try:

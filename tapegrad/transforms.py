@@ -16,6 +16,8 @@ from .primitives.registry import is_inexact, like, shape_of
 from .tape import ReverseTape, backward
 from .tensor import Tensor, check_alive, complex_refused, opened, owned, protected
 
+FLOAT = np.dtype(float)
+
 
 def differentiable(name: str, leaf: Any, path: str) -> Any:
     """Check a leaf that a derivative is asked for, and protect it from later writes."""
@@ -37,15 +39,21 @@ def differentiable(name: str, leaf: Any, path: str) -> Any:
     raise DtypeError(f"{name}: the derivative is asked for with respect to {path}, which is {what}; {remedy}")
 
 
-def _enter(tape: ReverseTape, name: str, args: Any) -> tuple[Any, list[Any], pytree.Structure]:
-    leaves, structure = pytree.flatten(args)
+def _enter(tape: ReverseTape, name: str, args: Sequence[Any]) -> tuple[list[Any], list[Any], pytree.Row]:
+    """The arguments as inputs of a tape, their leaves, and how the leaves are put together again."""
+    leaves, row = pytree.row(args)
     try:
-        held = [differentiable(name, leaf, "") for leaf in leaves]
+        held = [
+            leaf.copy("K")  # what `differentiable` does with the usual leaf, without the two calls
+            if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.flags.writeable
+            else differentiable(name, leaf, "")
+            for leaf in leaves
+        ]
     except DtypeError:
-        for leaf, path in zip(leaves, pytree.paths(args), strict=True):
+        for leaf, path in zip(leaves, pytree.paths(tuple(args)), strict=True):
             differentiable(name, leaf, f"argument {path}")
         raise
-    return structure.unflatten([tape.input(leaf) for leaf in held]), held, structure
+    return row.unflatten(tape.enter(held)), held, row
 
 
 def _slot(tape: ReverseTape, result: Any) -> int:
@@ -58,20 +66,26 @@ def _value(tape: ReverseTape, result: Any) -> Any:
 
 def _finish(cotangents: Sequence[Any], leaves: Sequence[Any], given: Sequence[Any] = ()) -> list[Any]:
     """Gradients as arrays of the caller's own: zeros where nothing arrived, no two sharing memory."""
+    finished = [
+        np.zeros(shape_of(leaf), getattr(leaf, "dtype", float))[()]
+        if g is None
+        else g.copy()
+        if type(g) is np.ndarray and g.base is not None
+        else g
+        for g, leaf in zip(cotangents, leaves, strict=True)
+    ]
+    if len(set(map(id, (*finished, *given)))) == len(finished) + len(given):
+        return finished
     seen = {id(g) for g in given}
-    finished = []
-    for g, leaf in zip(cotangents, leaves, strict=True):
-        if g is None:
-            g = np.zeros(shape_of(leaf), getattr(leaf, "dtype", float))[()]
-        elif type(g) is np.ndarray and (g.base is not None or id(g) in seen):
-            g = g.copy()
+    for i, g in enumerate(finished):
+        if type(g) is np.ndarray and id(g) in seen:
+            finished[i] = g.copy()
         seen.add(id(g))
-        finished.append(g)
     return finished
 
 
 def _one(scalar: Any) -> Any:
-    return np.ones((), getattr(scalar, "dtype", float))[()]
+    return getattr(scalar, "dtype", FLOAT).type(1)
 
 
 def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
@@ -105,13 +119,15 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
     (5.0, array([2., 4.]))
     """
     several, numbers = positions("grad", argnums)
+    single = numbers == (0,)
 
     @wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        check_positions("grad", numbers, args)
+        if not (single and args):
+            check_positions("grad", numbers, args)
         aux = None
         with opened(ReverseTape()) as tape:
-            inside, leaves, structure = _enter(tape, "grad", tuple([args[i] for i in numbers]))
+            inside, leaves, row = _enter(tape, "grad", [args[i] for i in numbers])
             full = list(args)
             for i, arg in zip(numbers, inside, strict=True):
                 full[i] = arg
@@ -125,9 +141,10 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
         check_alive("grad", result, tape)
         value, slot = _value(tape, result), _slot(tape, result)
         _check_scalar(result)
-        aux = pytree.map(lambda leaf: _value(tape, leaf), aux)
-        grads = structure.unflatten(_finish(backward(tape, {slot: _one(value)} if slot >= 0 else {}), leaves))
-        return ((value, aux) if has_aux else value), (grads if several else grads[0])
+        if aux is not None:
+            aux = pytree.map(lambda leaf: _value(tape, leaf), aux)
+        grads = row.unflatten(_finish(backward(tape, {slot: _one(value)} if slot >= 0 else {}), leaves))
+        return ((value, aux) if has_aux else value), (tuple(grads) if several else grads[0])
 
     return wrapped
 
@@ -153,6 +170,8 @@ def check_positions(name: str, numbers: Sequence[int], args: Sequence[Any]) -> N
 
 
 def _check_scalar(result: Any) -> None:
+    if isinstance(result, Tensor) and isinstance(result.value, np.floating):
+        return  # as a rule
     if not isinstance(result, (Tensor, np.ndarray, np.generic, bool, int, float, complex)):
         raise StructureError(
             f"grad: the function returned a {type(result).__name__}, and must return one real number; use "
@@ -211,7 +230,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     array([2., 6.])
     """
     with opened(ReverseTape()) as tape:
-        inside, leaves, structure = _enter(tape, "vjp", primals)
+        inside, leaves, row = _enter(tape, "vjp", primals)
         results, out_structure = pytree.flatten(f(*inside))
     for result in results:
         check_alive("vjp", result, tape)
@@ -235,7 +254,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
             if slot >= 0 and is_inexact(value):
                 g = like(g if hasattr(g, "dtype") else np.asarray(g), value)
                 seeds[slot] = seeds[slot] + g if slot in seeds else g
-        return structure.unflatten(_finish(backward(tape, seeds, keep=True), leaves, given))
+        return tuple(row.unflatten(_finish(backward(tape, seeds, keep=True), leaves, given)))
 
     pullback.tape = tape  # type: ignore[attr-defined]
     return out_structure.unflatten(values), pullback

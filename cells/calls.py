@@ -1,0 +1,85 @@
+"""The arguments of a call of a cell: taken apart, and checked once for all calls that look the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tapegrad import pytree
+from tapegrad.caches import Bounded
+from tapegrad.errors import DtypeError
+from tapegrad.signatures import Flat, flat
+
+from .checks import check_call
+
+if TYPE_CHECKING:
+    from .base import Cell
+
+# By what the cell's step captures and the signatures of the arguments: what makes the state to start from.
+_starts: Bounded[Any, Callable[[], Flat]] = Bounded()
+
+
+def arguments(cell: Cell, token: Any, params: Any, xs: Any, state: Any) -> tuple[Flat, Flat, Flat]:
+    """The params, the state before the first step and the xs of a call, taken apart.
+
+    Parameters
+    ----------
+    cell : Cell
+    token : Token or None
+        What stands for all that the cell's class and options say; None when that may change unseen. Nothing is
+        remembered then.
+    params, xs : pytrees
+    state : pytree or None
+        None starts from ``cell.initial_state``.
+
+    Raises
+    ------
+    StructureError, ShapeError, DtypeError
+        When they do not fit the cell or each other.
+    """
+    try:
+        p, x = flat(params, "params"), flat(xs, "xs")
+        s = None if state is None else flat(state, "state")
+    except DtypeError:
+        check_call(cell, params, xs, state)  # in the words of the cell, where it has some
+        raise
+    signatures = [part.signature for part in (p, x, s) if part is not None]
+    key = token, *signatures
+    start = _starts.get(key) if token is not None else None
+    if start is None:
+        batch, dtype = check_call(cell, params, xs, state)
+        start = _start(cell, batch, dtype) if s is None else _given
+        if token is not None and not any(signature.weak for signature in signatures):
+            # A number and the Tensor of one have the same signature, and only the Tensor is an array.
+            _starts.keep(key, start)
+    return p, start() if s is None else s, x
+
+
+def _start(cell: Cell, batch: int, dtype: np.dtype) -> Callable[[], Flat]:
+    """What makes the initial state at each call; the declared one is only filled in."""
+    from .base import Cell
+
+    if type(cell).initial_state is not Cell.initial_state:
+        return lambda: flat(cell.initial_state(batch, dtype), "state")
+    first = flat(cell.initial_state(batch, dtype), "state")
+    signature, declared = first.signature, pytree.leaves(cell.state())
+    makers = [
+        partial(np.zeros, leaf.shape, leaf.dtype)
+        if is_zero(spec.init)
+        else partial(np.full, leaf.shape, spec.init, leaf.dtype)
+        for leaf, spec in zip(first.leaves, declared, strict=True)
+    ]
+    return lambda: Flat([make() for make in makers], signature)
+
+
+def _given() -> Flat:
+    raise AssertionError("a call that was given a state asks for none")
+
+
+def is_zero(value: float) -> bool:
+    """Whether an array of this value is one of zeros, which NumPy makes fastest: not so for -0.0."""
+    return value == 0 and math.copysign(1.0, value) > 0

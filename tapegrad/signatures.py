@@ -1,0 +1,118 @@
+"""What is known of a pytree of arrays before its values: the structure, and the shape and dtype of each leaf.
+
+Whatever follows from that alone (whether the arguments of a loop fit, which tape serves them) is worked out once for
+each signature. Equal signatures are one object as a rule, so that looking something up costs little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import pytree
+from .caches import Bounded
+from .tensor import Aval, Tensor
+from .tracing import joined, traceable
+
+
+class Signature:
+    """The structure of a pytree and the abstract values of its leaves.
+
+    Attributes
+    ----------
+    structure : Structure
+    avals : tuple of Aval
+    weak : bool
+        Whether a leaf is a Python number.
+    length : int or None
+        The length of the leading axis, where all leaves have one length.
+    """
+
+    __slots__ = ("_hash", "_step", "avals", "length", "structure", "weak")
+
+    def __init__(self, structure: pytree.Structure, avals: Sequence[Aval]):
+        self.structure, self.avals = structure, tuple(avals)
+        self.weak = any(aval.weak for aval in avals)
+        lengths = {aval.shape[0] if aval.shape else None for aval in avals}
+        self.length = lengths.pop() if len(lengths) == 1 else None
+        self._hash = hash((structure, self.avals))
+        self._step: Signature | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Signature) and (self.structure, self.avals) == (other.structure, other.avals)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"<{self.structure!r} of {', '.join(map(repr, self.avals))}>"
+
+    def step(self) -> Signature:
+        """The signature without the leading axis of each leaf, which is time."""
+        if self._step is None:
+            self._step = Signature(self.structure, [Aval(aval.shape[1:], aval.dtype) for aval in self.avals])
+        return self._step
+
+
+class Flat:
+    """A pytree taken apart: its leaves, and all that is known without their values."""
+
+    __slots__ = ("leaves", "signature")
+
+    def __init__(self, leaves: list[Any], signature: Signature):
+        self.leaves, self.signature = leaves, signature
+
+    def tree(self) -> Any:
+        """The pytree."""
+        return self.signature.structure.unflatten(self.leaves)
+
+
+ARRAY = {np.ndarray}
+_signatures: Bounded[tuple, Signature] = Bounded(2048)
+
+
+def flat(tree: Any, name: str) -> Flat:
+    """Take an argument of a loop apart.
+
+    Parameters
+    ----------
+    tree : pytree of arrays and numbers
+    name : str
+        What the argument is called in messages.
+
+    Raises
+    ------
+    DtypeError
+        When a leaf is no array of numbers.
+    """
+    leaves, structure = pytree.flatten(tree)
+    values = [leaf.value if type(leaf) is Tensor else leaf for leaf in leaves]
+    if ARRAY.issuperset(map(type, values)):
+        key: tuple = structure, *[value.shape for value in values], *[value.dtype for value in values]
+    else:
+        avals = _checked(leaves, structure, name)
+        leaves = [x if isinstance(x, (Tensor, np.ndarray, bool, int, float)) else np.asarray(x) for x in leaves]
+        key = structure, *avals
+    found = _signatures.get(key)
+    if found is None:
+        found = _signatures.keep(key, Signature(structure, _checked(leaves, structure, name)))
+    return Flat(leaves, found)
+
+
+def together(*parts: Flat) -> Flat:
+    """Several arguments as one: a tuple of them."""
+    key = tuple, *[part.signature for part in parts]
+    found = _signatures.get(key)
+    if found is None:
+        structure = pytree.Structure(pytree.TUPLE, tuple, (), tuple([part.signature.structure for part in parts]))
+        found = _signatures.keep(key, Signature(structure, [a for part in parts for a in part.signature.avals]))
+    return Flat([leaf for part in parts for leaf in part.leaves], found)
+
+
+def _checked(leaves: Sequence[Any], structure: pytree.Structure, name: str) -> list[Aval]:
+    paths = structure.paths()
+    return [traceable(leaf, joined(name, path), "scan") for leaf, path in zip(leaves, paths, strict=True)]
