@@ -11,26 +11,23 @@ from . import pytree
 from .errors import ShapeError, TracingError
 from .primitives.registry import shape_of
 from .rules import stop_gradient
+from .signatures import Flat, flat, together
 from .tensor import Tensor
 
 
 class Masks:
     """The step and inputs of a scan in which rows end early or start anew."""
 
-    def __init__(self, xs: Any, state: Any, lengths: Any, reset: Any):
-        self.needed = lengths is not None or reset is not None
-        if not self.needed:
-            return
-        leaves = pytree.leaves(xs)
-        if not leaves or any(len(shape_of(leaf)) < 2 for leaf in leaves):
+    def __init__(self, xs: Flat, state: Flat, lengths: Any, reset: Any):
+        avals = xs.signature.avals
+        if not avals or any(len(aval.shape) < 2 for aval in avals):
             raise ShapeError("scan: lengths= and reset= need arrays of xs with the axes (time, batch, ...)")
-        self.xs, (self.time, self.rows) = xs, shape_of(leaves[0])[:2]
-        for leaf, path in zip(pytree.leaves(state), pytree.paths(state), strict=True):
-            if shape_of(leaf)[:1] != (self.rows,):
+        self.xs, (self.time, self.rows) = xs, avals[0].shape[:2]
+        for aval, path in zip(state.signature.avals, state.signature.structure.paths(), strict=True):
+            if aval.shape[:1] != (self.rows,):
                 raise ShapeError(
-                    f"scan: with lengths= or reset= the state ({path}) needs the leading batch axis "
-                    f"{self.rows}, and has the "
-                    f"shape {shape_of(leaf)}"
+                    f"scan: with lengths= or reset= the state ({path}) needs the leading batch axis {self.rows}, and "
+                    f"has the shape {aval.shape}"
                 )
         self.lengths = None if lengths is None else self._checked(lengths)
         self.reset = None if reset is None else self._checked_reset(reset)
@@ -59,21 +56,22 @@ class Masks:
             )
         return reset
 
-    def inputs(self, steps: int) -> Any:
+    def inputs(self, steps: int) -> Flat:
         """The inputs with padding replaced, and the masks."""
+        reset = flat(self.reset, "reset")
         if self.lengths is None:
-            return self.xs, None, self.reset
+            return together(self.xs, flat(None, "valid"), reset)
         valid = np.arange(steps)[:, None] < self.lengths
-        return pytree.map(self._harmless, self.xs), valid, self.reset
+        xs = self.xs.signature.structure.unflatten([self._harmless(leaf, valid) for leaf in self.xs.leaves])
+        return together(flat(xs, "xs"), flat(valid, "valid"), reset)
 
-    def _harmless(self, leaf: Any) -> Any:
+    def _harmless(self, leaf: Any, valid: np.ndarray) -> Any:
         """Padding repeats the row's last valid input, so that no step meets a value that the data do not have."""
         if not self.time or not self.rows:
             return leaf
         lengths = np.asarray(self.lengths)
         row = np.where(lengths > 0, np.arange(self.rows), np.argmax(lengths))  # an empty row borrows
         last = np.maximum(lengths[row] - 1, 0)
-        valid = np.arange(self.time)[:, None] < lengths
         fill = stop_gradient(leaf)[last, row]
         if not np.any(lengths):
             fill = np.zeros_like(fill)

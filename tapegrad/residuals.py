@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .dependence import dependents, influences, sources, subtape
 from .primitives.elementwise import Elementwise
 from .primitives.registry import is_inexact
 from .primitives.shaping import Shaping
-from .tape import AbstractTape, Node, ReverseTape, Tape, backward, run
+from .simplify import simplified
+from .tape import AbstractTape, ReverseTape, backward, run
 from .tensor import Tensor, aval_of, opened
 
 if TYPE_CHECKING:
@@ -23,65 +25,6 @@ CHEAP = frozenset(
 )
 
 
-def dependents(tape: Tape, seeds: Iterable[int], everything: bool = False) -> set[int]:
-    """The slots whose values depend on ``seeds``; unless ``everything``, through derivatives only."""
-    reached = set(seeds)
-    for slot, node in enumerate(tape.nodes):
-        if node is None or not (everything or node.primitive.differentiable):
-            continue
-        if not reached.isdisjoint(node.slots):
-            answers = node.ans if node.primitive.multiple else [node.ans]
-            reached.update(slot + i for i, a in enumerate(answers) if everything or is_inexact(aval_of(a)))
-    return reached
-
-
-def influences(tape: Tape, seeds: Iterable[int]) -> set[int]:
-    """The slots on which ``seeds`` depend through derivatives."""
-    reached = set(seeds)
-    for slot in range(len(tape.nodes) - 1, -1, -1):
-        node = tape.nodes[slot]
-        if node is not None and node.primitive.differentiable:
-            count = len(node.ans) if node.primitive.multiple else 1
-            if any(slot + i in reached for i in range(count)):
-                reached.update(s for s in node.slots if s >= 0)
-    return reached
-
-
-def subtape(tape: AbstractTape, inputs: Sequence[int], outputs: Sequence[tuple[int, Any]]) -> AbstractTape:
-    """The part of a tape that computes ``outputs`` from ``inputs``, renumbered; nothing else is in it."""
-    given = set(inputs)
-    needed: set[int] = set()
-    stack = [slot for slot, _ in outputs if slot >= 0]
-    while stack:
-        slot = stack.pop()
-        if slot in given or slot in tape.consts:
-            continue
-        while tape.nodes[slot] is None:
-            slot -= 1
-        if slot not in needed:
-            needed.add(slot)
-            stack.extend(s for s in tape.nodes[slot].slots if s >= 0)  # type: ignore[union-attr]
-    part = AbstractTape()
-    moved = {slot: part.input(tape.aval(slot)).slot for slot in inputs}
-    for slot, value in tape.consts.items():
-        moved[slot] = len(part.nodes)
-        part.nodes.append(None)
-        part.consts[moved[slot]] = value
-    for slot in sorted(needed):
-        node: Any = tape.nodes[slot]
-        count = len(node.ans) if node.primitive.multiple else 1
-        for i in range(count):
-            moved.setdefault(slot + i, len(part.nodes) + i)
-        part.nodes.append(
-            Node(node.primitive, node.args, [moved[s] if s >= 0 else -1 for s in node.slots], node.options, node.ans)
-        )
-        part.nodes.extend([None] * (count - 1))
-    part.outputs = [(moved[slot] if slot >= 0 else -1, value) for slot, value in outputs]
-    part.names = {moved[slot]: name for slot, name in tape.names.items() if slot in moved}
-    part.close()
-    return part
-
-
 class Linearised:
     """A step split into a forward step that also gives residuals, and backward steps that read them.
 
@@ -91,6 +34,8 @@ class Linearised:
         The inputs that a derivative is asked for, with the states that depend on them.
     forward : Step
         The step with its residuals as further ys.
+    fixed : list of int
+        The outputs that have no derivative: integers and truth values.
     """
 
     def __init__(self, step: Step, active: tuple[bool, ...]):
@@ -98,7 +43,9 @@ class Linearised:
         outputs = step.tape.outputs
         reached = dependents(step.tape, [s for s, a in zip(step.tape.inputs, active, strict=True) if a])
         self.live = [slot in reached and is_inexact(aval_of(value)) for slot, value in outputs]
+        self.fixed = [k for k, (_, value) in enumerate(outputs) if not is_inexact(aval_of(value))]
         self._patterns: dict[tuple[bool, ...], tuple[bool, ...]] = {}
+        self._pullbacks: dict[tuple[bool, ...], BackwardStep] = {}
         joint = _Joint(step, active, self.pattern(self.live))
         self.residuals = joint.choose_residuals()
         self.forward = joint.forward(self.residuals)
@@ -128,6 +75,15 @@ class Linearised:
         """The backward step for a pattern of cotangents."""
         return BackwardStep(_Joint(self.step, self.active, pattern), self.residuals)
 
+    def pullback(self, given: tuple[bool, ...]) -> BackwardStep:
+        """The backward step for the outputs that have a cotangent."""
+        found = self._pullbacks.get(given)
+        if found is None:
+            pattern = self.pattern(given)
+            found = self._pullbacks.get(pattern) or self.backward(pattern)
+            self._pullbacks[given] = self._pullbacks[pattern] = found
+        return found
+
 
 class _Joint:
     """One tape with a step, and behind the mark its pullback."""
@@ -138,7 +94,8 @@ class _Joint:
             inputs = [tape.input(aval) for aval in step.avals()]
             with opened(ReverseTape()) as reverse:
                 inside = [reverse.input(v) if flag else v for v, flag in zip(inputs, active, strict=True)]
-                outs = run(step.tape, inside)
+                named: dict[int, Any] = {}
+                outs = run(step.tape, inside, named=named)
             self.primal = [v.value if isinstance(v, Tensor) and v.owner is reverse else v for v in outs]
             self.mark = len(tape.nodes)
             self.seeds = [
@@ -149,11 +106,30 @@ class _Joint:
                 if seed is not None and isinstance(out, Tensor) and out.owner is reverse and out.slot >= 0:
                     seeds[out.slot] = seeds[out.slot] + seed if out.slot in seeds else seed
             self.tape = tape
+            self._name(named)
             self.inputs = inputs
             self.wanted = self._wanted()
             pulled = iter(backward(reverse, seeds))
             found = [next(pulled) if flag else None for flag in active]
             self.pulled = {i: self._complete(found[i], inputs[i]) for i in self.wanted}
+
+    def _name(self, named: dict[int, Any]) -> None:
+        """Give values the names that they have in the step; the cotangent of h is called dh."""
+        names, found = self.step.tape.names, self.tape.names
+        for slot, value in named.items():
+            while isinstance(value, Tensor) and value.owner is not self.tape:
+                value = value.value
+            if isinstance(value, Tensor):
+                found.setdefault(value.slot, names[slot])
+        for k, seed in enumerate(self.seeds):
+            slot = self.step.tape.outputs[k][0]
+            if slot not in names and k < self.step.state:
+                slot = self.step.tape.inputs[self.step.params + k]
+            name = f"d{names[slot]}" if slot in names else ""
+            if k >= self.step.state and name in found.values():
+                name += " here"  # beside what comes from later steps
+            if seed is not None and name and name not in found.values():
+                found[seed.slot] = name
 
     def _wanted(self) -> list[int]:
         """Inputs whose cotangent is computed: active params and xs, and the states in the pattern."""
@@ -223,7 +199,7 @@ class _Joint:
         outs = [(v.slot, v.value) if isinstance(v, Tensor) else (-1, v) for v in self.primal]
         kept = [(slot, tape.aval(slot)) for slot in residuals]
         cut = step.state + step.ys
-        part = subtape(tape, tape.inputs[: len(self.inputs)], [*outs[:cut], *kept, *outs[cut:]])
+        part = subtape(tape, tape.nodes, tape.inputs[: len(self.inputs)], [*outs[:cut], *kept, *outs[cut:]])
         return type(step)(part, step.params, step.state, step.xs, step.ys + len(kept), step.sums)
 
 
@@ -238,7 +214,7 @@ class BackwardStep:
         self.inner = [i for i in joint.wanted if i >= last]
         self.outer = [i for i in joint.wanted if i < first]
         results = [joint.pulled[i] for i in (*self.states, *self.inner, *self.outer)]
-        used = _reads(tape, [slot for slot, _ in results], set(residuals))
+        used = sources(tape, [slot for slot, _ in results], set(residuals))
         seeds = [seed.slot if seed is not None else -1 for seed in joint.seeds]
         cut = step.state + step.ys
         # Each port: which of the arguments, seeds and residuals the backward step reads.
@@ -247,50 +223,49 @@ class BackwardStep:
         self.xs = [i for i in range(last, len(joint.inputs)) if tape.inputs[i] in used]
         self.residuals = [r for r, slot in enumerate(residuals) if slot in used]
         self.y_seeds = [k for k in range(step.state, cut) if seeds[k] in used]
-        state_seeds = [i - first for i in self.states]
+        self.state_seeds = [i - first for i in self.states]
         params = [tape.inputs[i] for i in self.params] + [seeds[k] for k in self.sum_seeds]
-        state = [seeds[k] for k in state_seeds]
+        state = [seeds[k] for k in self.state_seeds]
         xs = (
             [tape.inputs[i] for i in self.xs]
             + [residuals[r] for r in self.residuals]
             + [seeds[k] for k in self.y_seeds]
         )
-        part = subtape(tape, [*params, *state, *xs], results)
-        self.state_seeds = state_seeds
+        part = simplified(subtape(tape, tape.nodes, [*params, *state, *xs], results))
         self.step = type(step)(part, len(params), len(state), len(xs), len(self.inner), len(self.outer))
+        self._name_results(step)
+        # Where the arguments stand, with those of the scan, the cotangents and the residuals in one row.
+        count = len(joint.inputs)
+        self._places = [
+            *self.params,
+            *[count + k for k in (*self.sum_seeds, *self.state_seeds)],
+            *self.xs,
+            *[count + len(seeds) + r for r in self.residuals],
+            *[count + k for k in self.y_seeds],
+        ]
+        # Where the cotangent of each argument stands, counting from 1 for the first result; 0 for none.
+        order = [*self.states, *self.inner, *self.outer]
+        self._homes = [order.index(i) + 1 if i in order else 0 for i in range(count)]
+
+    def _name_results(self, step: Step) -> None:
+        """The cotangent of a parameter or input W is called dW."""
+        names, found = step.tape.names, self.step.tape.names
+        results = self.step.tape.outputs[len(self.states) :]
+        for (slot, _), i in zip(results, (*self.inner, *self.outer), strict=True):
+            name = f"d{names.get(step.tape.inputs[i], '')}"
+            if slot >= 0 and slot not in found and name != "d" and name not in found.values():
+                found[slot] = name
 
     def arguments(self, args: Sequence[Any], g: Sequence[Any], saved: Sequence[Any]) -> list[Any]:
         """The arguments of the backward scan."""
-        return [
-            *[args[i] for i in self.params],
-            *[g[k] for k in self.sum_seeds],
-            *[g[k] for k in self.state_seeds],
-            *[args[i] for i in self.xs],
-            *[saved[r] for r in self.residuals],
-            *[g[k] for k in self.y_seeds],
-        ]
+        row = [*args, *g, *saved]
+        return [row[place] for place in self._places]
 
-    def cotangents(self, outs: Sequence[Any], count: int, slots: Sequence[int]) -> list[Any]:
+    def cotangents(self, outs: Sequence[Any], slots: Sequence[int]) -> list[Any]:
         """The results of the backward scan as the cotangents of the arguments that want one."""
-        found: list[Any] = [None] * count
-        for i, out in zip((*self.states, *self.inner, *self.outer), outs, strict=True):
-            if slots[i] >= 0:
-                found[i] = out
+        row = (None, *outs)
+        found = [row[place] for place in self._homes]
+        for i in self.states:  # some are active in the loop only
+            if slots[i] < 0:
+                found[i] = None
         return found
-
-
-def _reads(tape: AbstractTape, slots: Sequence[int], stop: set[int]) -> set[int]:
-    """All slots that ``slots`` are computed from, not looking behind those in ``stop``."""
-    reached: set[int] = set()
-    stack = list(slots)
-    while stack:
-        slot = stack.pop()
-        if slot in reached:
-            continue
-        reached.add(slot)
-        if slot in stop or slot in tape.input_avals or slot in tape.consts:
-            continue
-        while tape.nodes[slot] is None:
-            slot -= 1
-        stack.extend(s for s in tape.nodes[slot].slots if s >= 0)  # type: ignore[union-attr]
-    return reached

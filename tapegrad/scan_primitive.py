@@ -10,15 +10,18 @@ of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from .batching import Batched, BatchTrace
+from .dependence import dependents
 from .primitives.registry import Primitive, front, is_inexact, shape_of
-from .residuals import Linearised, dependents
+from .residuals import Linearised
 from .rules import derived
+from .simplify import simplified
 from .tape import AbstractTape, ReverseTape, run
 from .tensor import Aval, Tensor, apply, aval_of, opened
 from .tracing import trace_flat
@@ -73,6 +76,12 @@ class Step:
         return f"<step: {self.params} params, {self.state} states, {self.xs} xs, {self.ys} ys, {self.sums} sums>"
 
 
+@cache
+def backends() -> Any:
+    """The backends. The engine does not import them: they are looked up by name, on first use."""
+    return import_module("tapegrad.backends")
+
+
 class Scan(Primitive):
     """The loop; ``step`` says what is done in it."""
 
@@ -80,8 +89,7 @@ class Scan(Primitive):
     multiple = True
 
     def run(self, *args: Any, step: Step, length: int, reverse: bool, backend: str, **rest: Any) -> tuple:
-        # The engine does not import backends: they are looked up by name, on first use.
-        return import_module("tapegrad.backends").select(backend, step).run(step, args, length, reverse)
+        return backends().select(backend, step).run(step, args, length, reverse)
 
     def abstract(self, *args: Any, step: Step, length: int, **rest: Any) -> tuple[Aval, ...]:
         return tuple(step.results(length))
@@ -94,31 +102,33 @@ class Scan(Primitive):
     def augment(self, tape: ReverseTape, values: list, slots: list, options: dict) -> list[Tensor]:
         """Record the scan in augmented form: its residuals are further ys."""
         step = options["step"]
-        active = active_inputs(step, [slot >= 0 for slot in slots])
-        linear = derived(step.tape, ("reverse", active), lambda: Linearised(step, active))
-        results = apply(self, values, options | {"step": linear.forward})
-        plain = results[: step.state + step.ys]
-        sums = results[len(results) - step.sums :] if step.sums else []
-        saved = results[step.state + step.ys : len(results) - step.sums]
-        ans = [*plain, *sums]
+        given = tuple([slot >= 0 for slot in slots])
+        linear = derived(step.tape, ("reverse", given), lambda: linearised(step, given))
+        results = tape.compute(self, values, options | {"step": linear.forward})
+        cut, end = step.state + step.ys, len(results) - step.sums
+        ans, saved = [*results[:cut], *results[end:]], results[cut:end]
         tensors = tape.record(self, values, slots, options | {"linear": linear, "saved": saved}, ans)
-        for tensor in tensors:
-            if not is_inexact(tensor.value):
-                tensor.slot = -1
+        for k in linear.fixed:
+            tensors[k].slot = -1
         return tensors
 
     def pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:
-        step, linear = options["step"], options["linear"]
-        pattern = linear.pattern([part is not None for part in g])
-        reverse = derived(step.tape, ("pull", linear.active, pattern), lambda: linear.backward(pattern))
+        reverse = options["linear"].pullback(tuple([part is not None for part in g]))
         filled = [
             np.zeros(shape_of(a), a.dtype) if seeded and part is None else part
-            for part, seeded, a in zip(g, pattern, ans, strict=True)
+            for part, seeded, a in zip(g, reverse.pattern, ans, strict=True)
         ]
-        given = reverse.arguments(args, filled, options["saved"])
-        loop = {key: options[key] for key in ("length", "backend")}
-        outs = apply(self, given, {"step": reverse.step, "reverse": not options["reverse"], **loop})
-        return reverse.cotangents(outs, len(args), slots)
+        outs = apply(
+            self,
+            reverse.arguments(args, filled, options["saved"]),
+            {
+                "step": reverse.step,
+                "length": options["length"],
+                "reverse": not options["reverse"],
+                "backend": options["backend"],
+            },
+        )
+        return reverse.cotangents(outs, slots)
 
     # ---- forward mode ----
     def push_with(self, values: Sequence[Any], tangents: Sequence[Any], options: dict) -> tuple[Any, Any]:
@@ -152,6 +162,12 @@ class Scan(Primitive):
 
 
 scan_primitive = Scan("scan")
+
+
+def linearised(step: Step, given: Sequence[bool]) -> Linearised:
+    """The step split for the inputs that a derivative is asked for, and the states that become active in the loop."""
+    active = active_inputs(step, given)
+    return derived(step.tape, ("linearised", active), lambda: Linearised(step, active))
 
 
 def _ports(step: Step, values: Sequence[Any]) -> list[list[Any]]:
@@ -203,7 +219,7 @@ def _pushed(step: Step, active: tuple[bool, ...]) -> tuple[Step, list[bool]]:
                 values[i] = value
         return _push_step(step, values, tangents, state_moves, moved)
 
-    tape = trace_flat(flat, [avals[i] for i in order])
+    tape = simplified(trace_flat(flat, [avals[i] for i in order]))
     params, state, xs = (len(port) + len(extra) for port, extra in zip(ports, moves, strict=True))
     ys = step.ys + sum(moved[step.state : step.state + step.ys])
     sums = step.sums + sum(moved[step.state + step.ys :])
@@ -273,5 +289,5 @@ def _batched(step: Step, size: int, flags: tuple[bool, ...]) -> tuple[Step, list
             finished.append(front(value, mine, size) if out_flags[k] else value)
         return finished
 
-    tape = trace_flat(flat, avals)
+    tape = simplified(trace_flat(flat, avals))
     return Step(tape, step.params, step.state, step.xs, step.ys, step.sums), out_flags

@@ -9,11 +9,13 @@ import numpy as np
 from ..errors import UnsupportedPrimitive
 from ..tensor import Tensor
 
+NO_VALUE = np._NoValue  # what NumPy passes for an argument that was not given
+
 
 def refuse(name: str, **arguments: Any) -> None:
     """Raise when an argument that has no rule was given."""
     for keyword, value in arguments.items():
-        if value is not None and value is not np._NoValue:
+        if value is not None and value is not NO_VALUE:
             raise UnsupportedPrimitive(
                 f"numpy.{name}: the argument {keyword}= is not supported on a Tensor; "
                 + (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Aval, apply
-from .registry import Primitive, example, like, shape_of
+from .registry import Primitive, example, like, shape_of, stretched
 
 
 def axes_of(axis: Any, rank: int) -> tuple[int, ...]:
@@ -46,7 +46,9 @@ class Reduction(Primitive):
 
     def spread(self, g: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
         """``g``, of the shape of the result, repeated to the shape of the argument."""
-        return np.broadcast_to(g if keepdims else np.reshape(g, _kept(x.shape, axis)), x.shape)
+        if not keepdims and shape_of(g):
+            g = np.reshape(g, _kept(x.shape, axis))
+        return stretched(g, x.shape)
 
 
 class Sum(Reduction):

@@ -120,6 +120,13 @@ def like(g: Any, x: Any) -> Any:
     return g if g.shape == shape else g.reshape(shape)
 
 
+def stretched(value: Any, shape: tuple[int, ...]) -> Any:
+    """``value`` broadcast to ``shape``, a view that cannot be written to."""
+    if isinstance(value, np.generic):  # much faster than np.broadcast_to
+        return np.ndarray(shape, value.dtype, value, strides=(0,) * len(shape))
+    return np.broadcast_to(value, shape)
+
+
 def front(value: Any, flag: bool, size: int) -> Any:
     """``value`` with a leading batch axis, repeated where it has none."""
     if flag:

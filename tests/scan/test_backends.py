@@ -55,6 +55,7 @@ def test_auto_falls_back_with_one_warning_and_a_name_never_does(monkeypatch):
     monkeypatch.setattr(backends.base, "_LOADERS", dict(backends.base._LOADERS))
     monkeypatch.setattr(backends.base, "_LOADED", {})
     monkeypatch.setattr(backends.base, "_WARNED", set())
+    monkeypatch.delenv("TAPEGRAD_BACKEND", raising=False)
     backends.register("poor", Poor)
     run = lambda **options: tg.scan(lambda p, s, x: (np.tanh(s), s), None, 0.0, np.ones(3), **options)  # noqa: E731
     with pytest.warns(UserWarning, match="'poor' cannot run the primitive 'tanh'"):

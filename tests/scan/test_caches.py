@@ -16,7 +16,7 @@ SCALE = 2.0
 @pytest.fixture
 def traced(monkeypatch):
     """A list that grows by one entry each time that a step is traced."""
-    module = import_module("tapegrad.scan")
+    module = import_module("tapegrad.loops")
     real, seen = module._trace_step, []
     monkeypatch.setattr(module, "_trace_step", lambda *args: seen.append(1) or real(*args))
     monkeypatch.setattr(module, "_tapes", type(module._tapes)())
@@ -51,7 +51,7 @@ def test_fresh_lambdas_and_cells_with_equal_captures_share_a_tape(traced):
 def test_the_cache_is_bounded(traced):
     for k in range(600):
         tg.scan(lambda w, s, x, k=k: (k * s, s), None, np.zeros(2), np.ones((1, 2)))
-    assert len(import_module("tapegrad.scan")._tapes) <= 512
+    assert len(import_module("tapegrad.loops")._tapes) <= 512
 
 
 def test_one_program_serves_every_value_of_a_captured_number(monkeypatch):
