@@ -2,148 +2,241 @@
 
 * **once**: what follows from the parameters; computed a single time.
 * **before**: products of the inputs, which do not depend on the state; computed for many steps together.
-* **loop**: what the next state is made of; the only part that must go step by step.
-* **after**: what the state does not depend on, and the sums over time; computed for many steps together again.
+* **loop**: what the next state is made of, and all cheap work; it must go step by step.
+* **after**: products that the next state does not need, and the sums over time; for many steps together again.
 
-Cheap elementwise work on the inputs alone goes where it is used: storing its result for every step would cost more
-than computing it again.
+Sums are brought to their n-ary form first, so that the order in which they are written does not matter: the products
+in a sum add into one value.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
-from tapegrad.primitives.elementwise import Elementwise
+from tapegrad.printing import slot_names
 from tapegrad.scan_primitive import Step
-from tapegrad.tape import AbstractTape, Node
+
+from .graph import Access, Graph, Op
+from .translate import translate
+
+SECTIONS = ("before", "loop", "after")
 
 
 @dataclass
 class Plan:
-    """Where each operation of a step is done; slots are those of the step's tape.
+    """Where each operation of a step is done.
 
     Attributes
     ----------
-    once, before, loop, after : list of int
-        Slots of operations, in the order of the tape.
-    streamed : list of int
-        Slots that the loop reads anew at each step: inputs, and results of ``before``.
-    kept : list of int
-        Slots that the loop writes for every step: outputs, and what ``after`` reads.
+    graph : Graph
+    before, loop, after : list of Op
+        In an order in which they can be done.
+    crossing : set of int
+        Values that one section writes and a later one reads.
     """
 
-    step: Step
-    once: list[int] = field(default_factory=list)
-    before: list[int] = field(default_factory=list)
-    loop: list[int] = field(default_factory=list)
-    after: list[int] = field(default_factory=list)
-    streamed: list[int] = field(default_factory=list)
-    kept: list[int] = field(default_factory=list)
+    graph: Graph
+    before: list[Op] = field(default_factory=list)
+    loop: list[Op] = field(default_factory=list)
+    after: list[Op] = field(default_factory=list)
+    crossing: set[int] = field(default_factory=set)
 
     def __str__(self) -> str:
-        from tapegrad.printing import slot_names
-
-        names = slot_names(self.step.tape)
-        lines = []
-        for title, slots in (("once", self.once), ("before", self.before), ("loop", self.loop), ("after", self.after)):
-            lines.append(f"{title}:")
-            for slot in slots:
-                node = node_at(self.step.tape, slot)
-                reads = ", ".join(names[s] if s >= 0 else repr(v) for s, v in zip(node.slots, node.args, strict=True))
-                lines.append(f"    {names[slot]} = {node.primitive.name}({reads})")
-        lines.append(f"streamed into the loop: {', '.join(names[s] for s in self.streamed)}")
-        lines.append(f"kept from the loop: {', '.join(names[s] for s in self.kept)}")
-        return "\n".join(lines)
-
-
-def node_at(tape: AbstractTape, slot: int) -> Node:
-    """The operation that made a slot."""
-    while tape.nodes[slot] is None:
-        slot -= 1
-    node: Any = tape.nodes[slot]
-    return node
+        return describe(self)
 
 
 def make_plan(step: Step) -> Plan:
-    """Sort the operations of a step into its four parts."""
-    tape, plan = step.tape, Plan(step)
-    params = set(tape.inputs[: step.params]) | set(tape.consts)
-    states = tape.inputs[step.params : step.params + step.state]
-    xs = set(tape.inputs[step.params + step.state :])
-    fixed = _closure(tape, params, everything=True)
-    moving = _closure(tape, set(states), everything=False)
-    cone = _sources(tape, [slot for slot, _ in tape.outputs[: step.state]])
-    outside = {slot for slot, _ in tape.outputs[step.state :] if slot >= 0}
-    timed: list[int] = []
-    for slot, node in enumerate(tape.nodes):
-        if node is None:
-            continue
-        if slot in fixed:
-            plan.once.append(slot)
-        elif slot not in moving and not isinstance(node.primitive, Elementwise):
-            plan.before.append(slot)
-        elif slot not in moving:
-            timed.append(slot)
-        elif slot in cone:
-            plan.loop.append(slot)
-        else:
-            plan.after.append(slot)
-    _place_timed(tape, plan, timed, outside)
-    _connect(tape, plan, set(states), xs, outside)
+    """Sort the operations of a step into its parts.
+
+    Raises
+    ------
+    Unlowered
+        Naming a primitive that cannot be compiled.
+    """
+    graph = translate(step)
+    prune(graph)
+    gather_products(graph)
+    prune(graph)
+    plan = Plan(graph)
+    _sort(plan)
     return plan
 
 
-def _place_timed(tape: AbstractTape, plan: Plan, timed: list[int], outside: set[int]) -> None:
-    """Elementwise work on inputs alone: into the loop where the loop reads it, else before or after."""
-    for slot in reversed(timed):
-        readers = {s for s, node in enumerate(tape.nodes) if node is not None and slot in node.slots}
-        if readers & set(plan.before):
-            plan.before.append(slot)
-        elif readers & set(plan.loop):
-            plan.loop.append(slot)
-            if slot in outside or readers & set(plan.after):
-                plan.after.append(slot)
+def prune(graph: Graph) -> None:
+    """Drop what nothing reads."""
+    wanted = {i for i, value in enumerate(graph.values) if value.source in ("next", "y", "sum")}
+    kept: list[Op] = []
+    for op in reversed(graph.ops):
+        if op.out in wanted:
+            wanted.update(op.reads)
+            kept.append(op)
+    graph.ops = kept[::-1]
+
+
+# ---- sums of products ----
+def gather_products(graph: Graph) -> None:
+    """Let the products that are terms of one sum add into one value."""
+    readers = Counter(base for op in graph.ops for base in op.reads)
+    writers: dict[int, list[Op]] = {}
+    for op in graph.ops:
+        writers.setdefault(op.out, []).append(op)
+
+    def only(access: object, name: str, like: Op) -> Op | None:
+        """The operation whose whole result this term is, if nothing else reads it."""
+        if not isinstance(access, Access) or readers[access.base] != 1 or access != graph.whole(access.base):
+            return None
+        made = writers.get(access.base, [])
+        fits = len(made) == 1 and graph.values[access.base].rowed == graph.values[like.out].rowed
+        return made[0] if fits and access.shape == like.shape and name in (made[0].kind, made[0].name) else None
+
+    def terms(op: Op) -> list[tuple[object, Op | None]]:
+        found: list[tuple[object, Op | None]] = []
+        for access in op.args:
+            inner = only(access, "add", op)
+            if inner is not None and inner.kind == "map":
+                absorbed.add(id(inner))
+                found += terms(inner)
+            else:
+                found.append((access, only(access, "gemm", op)))
+        return found
+
+    absorbed: set[int] = set()
+    replaced: dict[int, list[Op]] = {}
+    for op in reversed(graph.ops):
+        if op.kind == "map" and op.name == "add" and id(op) not in absorbed:
+            mark = set(absorbed)
+            found = terms(op)
+            products = [made for _, made in found if made is not None]
+            if len(products) < 2:
+                absorbed.intersection_update(mark)
+                continue
+            replaced[id(op)] = _regrouped(graph, op, [a for a, made in found if made is None], products)
+    ops: list[Op] = []
+    for op in graph.ops:
+        if id(op) in replaced:
+            ops += replaced[id(op)]
+        elif id(op) not in absorbed:
+            ops.append(op)
+    graph.ops = ops
+
+
+def _regrouped(graph: Graph, op: Op, rest: list, products: list[Op]) -> list[Op]:
+    """The additions that are left when the products of a sum add into one value."""
+    target = products[0].out if rest else op.out
+    for product in products:
+        product.out, product.store = target, graph.whole(target)
+    made, total = [], graph.whole(target)
+    for i, term in enumerate(rest):
+        value = graph.values[op.out]
+        last = i == len(rest) - 1
+        out = op.out if last else graph.make_value(value.shape, value.dtype, value.rowed, "op", value.slot)
+        store = op.store if out == op.out else graph.whole(out)
+        made.append(Op("map", "add", [total, term], out, store, op.shape))
+        total = graph.whole(out)
+    return made
+
+
+# ---- sections ----
+def _sort(plan: Plan) -> None:
+    graph = plan.graph
+    moved = {i for i, value in enumerate(graph.values) if value.source == "state"}
+    for op in graph.ops:
+        if any(base in moved for base in op.reads):
+            moved.add(op.out)
+    cone = {i for i, value in enumerate(graph.values) if value.source == "next"}
+    early: set[int] = set()
+    for op in reversed(graph.ops):
+        if op.out in cone:
+            cone.update(op.reads)
+    for op in reversed(graph.ops):
+        free = not any(base in moved for base in op.reads)
+        if free and ((op.kind == "gemm" and graph.values[op.out].source != "sum") or op.out in early):
+            early.update(base for base in op.reads if graph.values[base].source == "op")
+    late: set[int] = set()
+    for op in graph.ops:
+        free = not any(base in moved for base in op.reads)
+        if op.kind == "gemm" and free or op.out in early:
+            plan.before.append(op)
+        elif op.kind == "accumulate" or any(base in late for base in op.reads):
+            late.add(op.out)
+            plan.after.append(op)
+        elif op.kind == "gemm" and op.out not in cone:
+            late.add(op.out)
+            plan.after.append(op)
         else:
-            plan.after.append(slot)
-    for part in (plan.before, plan.loop, plan.after):
-        part.sort()
+            plan.loop.append(op)
+    _carry_states(plan)
+    _find_crossing(plan)
 
 
-def _connect(tape: AbstractTape, plan: Plan, states: set[int], xs: set[int], outside: set[int]) -> None:
-    in_loop, in_after = set(plan.loop), set(plan.after)
-    ready = xs | set(plan.before)
-    for slot in plan.loop:
-        for s in node_at(tape, slot).slots:
-            if s in ready and s not in plan.streamed:
-                plan.streamed.append(s)
-    wanted = set(outside)
-    for slot in plan.after:
-        wanted.update(node_at(tape, slot).slots)
-    wanted.update(s for s in outside if s in states)
-    plan.kept = sorted(s for s in wanted if (s in in_loop and s not in in_after) or s in states)
+def _carry_states(plan: Plan) -> None:
+    """Keep what the state was for the operations behind the loop, which see the last one only."""
+    graph = plan.graph
+    kept: dict[int, int] = {}
+    for op in plan.after:
+        for i, access in enumerate(op.args):
+            if isinstance(access, Access) and graph.values[access.base].source == "state":
+                if access.base not in kept:
+                    value = graph.values[access.base]
+                    kept[access.base] = graph.make_value(value.shape, value.dtype, value.rowed, "op", value.slot)
+                    whole = graph.whole(kept[access.base])
+                    plan.loop.insert(0, Op("map", "copy", [graph.whole(access.base)], whole.base, whole, value.shape))
+                op.args[i] = replace(access, base=kept[access.base])
 
 
-def _closure(tape: AbstractTape, seeds: set[int], everything: bool) -> set[int]:
-    """Slots computed from ``seeds`` alone (``everything``) or from any of them."""
-    reached = set(seeds)
-    for slot, node in enumerate(tape.nodes):
-        if node is None:
-            continue
-        flags = [s in reached for s in node.slots if s >= 0]
-        if all(flags) if everything else any(flags):
-            reached.update(range(slot, slot + (len(node.ans) if node.primitive.multiple else 1)))
-    return reached
+def _find_crossing(plan: Plan) -> None:
+    written: dict[int, set[str]] = {}
+    for section in SECTIONS:
+        for op in getattr(plan, section):
+            for base in op.reads:
+                if written.get(base, {section}) != {section}:
+                    plan.crossing.add(base)
+            if written.get(op.out, {section}) != {section}:
+                plan.crossing.add(op.out)
+            written.setdefault(op.out, set()).add(section)
 
 
-def _sources(tape: AbstractTape, slots: list[int]) -> set[int]:
-    """Slots that ``slots`` are computed from, and themselves."""
-    reached = {slot for slot in slots if slot >= 0}
-    for slot in range(len(tape.nodes) - 1, -1, -1):
-        node = tape.nodes[slot]
-        if node is not None:
-            count = len(node.ans) if node.primitive.multiple else 1
-            if any(slot + i in reached for i in range(count)):
-                reached.add(slot)
-                reached.update(s for s in node.slots if s >= 0)
-    return reached
+# ---- printing ----
+def describe(plan: Plan) -> str:
+    """The plan as text: what is done where, in the names of the step's own variables."""
+    graph = plan.graph
+    names = slot_names(graph.tape)
+    lines = ["once, from the parameters:"]
+    lines += [f"    {names[s]} = {graph.tape.nodes[s].primitive.name}" for s in graph.once]  # type: ignore[union-attr]
+    said = {
+        "before": "before the loop, for many steps together:",
+        "loop": "in the loop, step by step:",
+        "after": "after the loop, for many steps together:",
+    }
+    seen: set[int] = set()
+    for section in SECTIONS:
+        lines.append(said[section])
+        for op in getattr(plan, section):
+            lines.append("    " + _described(graph, op, names, op.out in seen))
+            seen.add(op.out)
+    return "\n".join(lines)
+
+
+def _described(graph: Graph, op: Op, names: dict, again: bool) -> str:
+    out = _name(graph, op.out, names)
+    reads = [_name(graph, a.base, names) if isinstance(a, Access) else str(a.value) for a in op.args]
+    if op.kind == "gemm":
+        what = f"{reads[0]} @ {names[op.options['weight'][0]]}"
+    elif op.kind == "accumulate":
+        return f"{out} += {reads[0]}.T @ {reads[1]}  (over rows and time)"
+    elif op.kind == "total":
+        return f"{out} += {reads[0]}  (over rows and time)"
+    elif op.name == "copy":
+        what = reads[0]
+    else:
+        what = f"{op.name}({', '.join(reads)})"
+    return f"{out} {'+=' if again and op.kind == 'gemm' else '='} {what}"
+
+
+def _name(graph: Graph, base: int, names: dict) -> str:
+    value = graph.values[base]
+    if value.source == "next":
+        return f"next {names[graph.tape.inputs[graph.step.params + value.slot]]}"
+    name = names.get(value.slot, f"v{base}") if value.slot >= 0 else f"v{base}"
+    return f"output {name}" if value.source == "y" else name
