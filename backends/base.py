@@ -41,8 +41,6 @@ _LOADERS: dict[str, Callable[[], Backend]] = {
     "reference": lambda: import_module("tapegrad.backends.reference").ReferenceBackend(),
     "numba": lambda: import_module("tapegrad.backends.numba_cpu.backend").NumbaBackend(),
 }
-# numba does not compile every primitive yet, so it runs where it is asked for by name.
-_BY_NAME_ONLY = {"numba"}
 _LOADED: dict[str, Backend] = {}
 _WARNED: set[tuple[str, str]] = set()
 
@@ -54,7 +52,6 @@ def register(name: str, load: Callable[[], Backend]) -> None:
     """
     _LOADERS[name] = load
     _LOADED.pop(name, None)
-    _BY_NAME_ONLY.discard(name)
 
 
 def available() -> list[str]:
@@ -92,7 +89,7 @@ def select(name: str, step: Step) -> Backend:
                 "'reference'"
             )
         return chosen
-    for candidate in [name for name in reversed(_LOADERS) if name not in _BY_NAME_ONLY]:
+    for candidate in reversed(_LOADERS):
         chosen = _load(candidate)
         if (primitive := chosen.missing(step)) is None:
             return chosen

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tapegrad.caches import Bounded
 from tapegrad.scan_primitive import Step
 from tapegrad.structure import FLOATS, structure_key
 
@@ -59,7 +59,7 @@ class Program:
                 env[slot] = ans
 
 
-_PROGRAMS: OrderedDict[Any, Program] = OrderedDict()
+_PROGRAMS: Bounded[Any, Program] = Bounded()
 
 
 def program_of(step: Step) -> tuple[Program, list[Any]]:
@@ -68,11 +68,7 @@ def program_of(step: Step) -> tuple[Program, list[Any]]:
     if found is None:
         numbers: list[Any] = []
         key = structure_key(step.tape, numbers), step.params, step.state, step.xs, step.ys, step.sums
-        program = _PROGRAMS.get(key)
-        if program is None:
-            program = _PROGRAMS[key] = Program(step)
-            if len(_PROGRAMS) > 512:
-                _PROGRAMS.popitem(last=False)
+        program = _PROGRAMS.get(key) or _PROGRAMS.keep(key, Program(step))
         found = step.tape.derived["program"] = program, numbers
     return found
 

@@ -3,10 +3,17 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 # Before NumPy is imported: the suite runs in several processes, whose BLAS threads would fight.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# Tests of the engine use many small loops once: compiling them would take most of the time. The tests of the compiled
+# backend name it.
+os.environ.setdefault("TAPEGRAD_BACKEND", "reference")
+# What they compile is kept in the checkout, not among the user's own files.
+os.environ.setdefault("TAPEGRAD_CACHE_DIR", str(Path(__file__).parent.parent / "build" / "machine-code"))
 
 # A shell without job control starts what it runs in the background with SIGINT ignored, and programs that the tests
 # start and interrupt would inherit that.

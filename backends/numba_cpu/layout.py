@@ -1,218 +1,235 @@
-"""What of a loop can be compiled, in which order, and where its values lie.
+"""Where the values of a loop lie: arrays of the caller, scratch of one step, scratch of a chunk of steps.
 
-A loop is done in stages. A stage first does what reads whole rows (products with parameters, sums of a row), into
-scratch, then all elementwise work, fused. Every value is a matrix whose rows are the batch: rows never read each
-other, which is what lets each thread run all steps on its own rows.
+The operands of products lie side by side, so that products which share an operand become one: all that a left operand
+is multiplied into is one run of columns, and the terms of a sum of products are one run of columns too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from tapegrad.primitives.contract import Contract
-from tapegrad.primitives.reductions import Sum
-from tapegrad.tensor import Aval, aval_of
+import numpy as np
 
-from ..plan import Plan, node_at
-from .gemm import panel_width
-from .maths import FUNCTIONS
+from ..graph import Access, Op
+from ..plan import SECTIONS, Plan
 
 
-def arity(name: str) -> int:
-    """How many arguments a vectorised function takes."""
-    return 2 if name in ("arctan2", "floor_divide", "logaddexp", "maximum", "minimum", "power", "remainder") else 1
-
-
-EXPRESSIONS = {
-    "add": "{0} + {1}",
-    "subtract": "{0} - {1}",
-    "multiply": "{0} * {1}",
-    "divide": "{0} / {1}",
-    "negative": "-{0}",
-    "less": "{0} < {1}",
-    "less_equal": "{0} <= {1}",
-    "equal": "{0} == {1}",
-    "where": "select({0}, {1}, {2})",
-    "absolute": "absolute({0})",
-    "sqrt": "sqrt({0})",
-    "floor": "floor({0})",
-    "rint": "rint({0})",
-    "stop_gradient": "{0}",
-    "broadcast_to": "{0}",
-} | {name: f"{function.__name__}({', '.join(['{0}', '{1}'][: arity(name)])})" for name, function in FUNCTIONS.items()}
-
-
-class Unlowered(Exception):
-    """A primitive, or a use of one, that this backend does not compile."""
-
-    def __init__(self, primitive: str):
-        super().__init__(primitive)
-        self.primitive = primitive
-
-
-@dataclass
-class Lowered:
-    """Source of a loop function, and how to call it.
+@dataclass(frozen=True)
+class Place:
+    """``array[start + row * i ...]``: ``start`` is source text in the variables t, c, i of the loop.
 
     Attributes
     ----------
-    source : str
-    dtype : numpy.dtype
-    numbers : list
-        The floating literals.
-    fixed : list of int
-        Slots of operands that follow from the parameters, passed as flat arrays.
-    weights : list of (slot, transposed)
-        Right operands to pack, in this order.
-    masks : set of int
-        Streamed slots of booleans, passed as floats.
-    work : int
-        Elements of scratch for each row.
+    array : str
+    start : str
+        The offset of the first element of row i of step t.
+    first : str
+        The same for the first row of this thread.
+    row : int
+        How far apart rows lie.
+    step : str
+        How far apart the rows of one step and of the next lie.
+    origin : str
+        The offset of the first row of this thread at the first step of the chunk.
+    bundle, within : int
+        Which bundle of scratch the value is in, and the column at which it begins there.
+    start_number : int
+        Of a sum: where it begins in its array, in elements (of each row, where there are rows).
     """
 
-    source: str = ""
-    dtype: Any = None
-    numbers: list = field(default_factory=list)
-    fixed: list = field(default_factory=list)
-    weights: list = field(default_factory=list)
-    masks: set = field(default_factory=set)
-    work: int = 0
-
-
-def is_staged(node: Any) -> bool:
-    """Whether an operation stands between passes: it reads whole rows, and leaves its result in scratch."""
-    return isinstance(node.primitive, (Contract, Sum))
+    array: str
+    start: str
+    first: str
+    row: int
+    step: str = "0"
+    origin: str = ""
+    bundle: int = -1
+    within: int = 0
+    start_number: int = 0
 
 
 class Layout:
-    """Which stage each operation of a loop is done in, and where each value lies."""
+    """The arrays of a loop function, and the place of each value."""
 
     def __init__(self, plan: Plan):
-        self.plan, self.tape = plan, plan.step.tape
-        step = plan.step
-        self.states = list(self.tape.inputs[step.params : step.params + step.state])
-        self.rows, self.lowered = self._common_rows(), Lowered()
-        self.lowered.dtype = self.tape.aval(self.states[0]).dtype
-        self.in_loop = set(plan.loop)
-        self.depth: dict[int, int] = {}
-        self.work: dict[int, int] = {}  # slot -> column of the scratch where its row begins
-        self.packed = 0
-        self._check_kept()
-        for slot in plan.loop:
-            self.depth[slot] = self._depth(slot)
-        self._place()
+        self.plan, self.graph = plan, plan.graph
+        self.dtype = plan.graph.dtype
+        self.pools: dict[str, int] = {}  # scratch arrays and their elements for each row (or step, or in all)
+        self.streams: list[int] = []
+        self.fixed: list[int] = []
+        self.outputs = [i for i, value in enumerate(self.graph.values) if value.source == "y"]
+        self.places: dict[int, Place] = {}
+        self.aliases: dict[int, int] = {}
+        # Scratch of a chunk: what sections pass on, and what is computed for many steps together.
+        self.chunked = plan.crossing | {op.out for op in [*plan.before, *plan.after]}
+        self._alias_copies()
+        self._bundle()
 
-    # ---- what can be lowered ----
-    def _common_rows(self) -> int:
-        avals = [self.tape.aval(slot) for slot in self.states]
-        if not avals or any(len(a.shape) != 2 or a.dtype.kind != "f" for a in avals):
-            raise Unlowered("scan of a state that is not a float matrix (batch, features)")
-        if len({(a.shape[0], a.dtype) for a in avals}) > 1 or avals[0].dtype.itemsize not in (4, 8):
-            raise Unlowered("scan of states with different batches or dtypes")
-        return avals[0].shape[0]
+    # ---- storage ----
+    def storage(self, base: int) -> np.dtype:
+        """The dtype in which a value is stored: truth values as floats, all integers as int64."""
+        dtype = self.graph.values[base].dtype
+        if dtype.kind == "b":
+            return self.dtype
+        return np.dtype(np.int64) if dtype.kind in "iu" else dtype
 
-    def _check_kept(self) -> None:
-        for slot in [*self.plan.kept, *self.plan.streamed]:
-            aval = self.tape.aval(slot)
-            if not self._is_matrix(aval):
-                raise Unlowered(f"a value {aval!r} that enters or leaves the loop")
+    def place(self, base: int) -> Place:
+        """Where a value lies; scratch is found for it when it is first asked for."""
+        base = self.aliases.get(base, base)
+        if base not in self.places:
+            self.places[base] = self._find(base)
+        return self.places[base]
 
-    def _is_matrix(self, aval: Aval) -> bool:
-        """Whether rows are the batch and entries are floats of the loop's dtype, or booleans."""
-        fits = len(aval.shape) == 2 and aval.shape[0] == self.rows
-        return fits and (aval.dtype == self.lowered.dtype or aval.dtype.kind == "b")
+    def _find(self, base: int) -> Place:
+        value, n = self.graph.values[base], self.graph.values[base].size
+        if value.source == "state":
+            k = self.graph.tape.inputs.index(value.slot) - self.graph.step.params
+            return self._rows(f"s{k}", value.rowed, n)
+        if value.source == "next":
+            return self._rows(f"n{value.slot}", value.rowed, n)
+        if value.source == "fixed":
+            if base not in self.fixed:
+                self.fixed.append(base)
+            return self._rows(f"f{self.fixed.index(base)}", value.rowed, n)
+        if value.source == "x":
+            if base not in self.streams:
+                self.streams.append(base)
+            return self._steps(f"x{self.streams.index(base)}", value.rowed, n)
+        if value.source == "y":
+            return self._steps(f"y{self.outputs.index(base)}", value.rowed, n)
+        if value.source == "sum":
+            start = self.reserve("total", n, value.rowed, self.storage(base))
+            array = self.pool("total", value.rowed, self.storage(base))
+            text = f"B * {start} + i * {n}" if value.rowed else f"{start}"
+            return Place(array, text, text, n, start_number=start)
+        return self.bundle([base])[base]
 
-    def width(self, slot: int) -> int:
-        return self.tape.aval(slot).shape[1]
+    def _rows(self, array: str, rowed: bool, n: int) -> Place:
+        first = f"r0 * {n}" if rowed else "0"
+        return Place(array, f"i * {n}" if rowed else "0", first, n, "0", first)
 
-    def _depth(self, slot: int) -> int:
-        node = node_at(self.tape, slot)
-        if not self._is_matrix(self.tape.aval(slot)):
-            raise Unlowered(f"{node.primitive.name} to {self.tape.aval(slot)!r}")
-        if isinstance(node.primitive, Contract):
-            return self._product_depth(node)
-        if isinstance(node.primitive, Sum):
-            return self._sum_depth(node)
-        if node.primitive.name not in EXPRESSIONS:
-            raise Unlowered(node.primitive.name)
-        if node.primitive.name == "where" and node.slots[1] < 0 and node.slots[2] < 0:
-            raise Unlowered("where between two numbers")
-        depth = 0
-        for s, value in zip(node.slots, node.args, strict=True):
-            if s in self.depth:
-                depth = max(depth, self.depth[s] + (self.width(s) != self.width(slot)))
-            elif s >= 0 and not self._operand_fits(s):
-                raise Unlowered(f"{node.primitive.name} of {self.tape.aval(s)!r}")
-            elif s < 0 and aval_of(value).dtype.kind not in "fiu":
-                raise Unlowered(f"{node.primitive.name} with a constant {value!r}")
-        return depth
+    def _steps(self, array: str, rowed: bool, n: int) -> Place:
+        if rowed:
+            return Place(array, f"(t * B + i) * {n}", f"(t * B + r0) * {n}", n, f"B * {n}", f"(low * B + r0) * {n}")
+        return Place(array, f"t * {n}", f"t * {n}", n, f"{n}", f"low * {n}")
 
-    def _operand_fits(self, slot: int) -> bool:
-        aval = self.tape.aval(slot)
-        if slot in self.states or slot in self.plan.streamed:
-            return self._is_matrix(aval)
-        return len(aval.shape) <= 2 and aval.dtype == self.lowered.dtype
+    def pool(self, kind: str, rowed: bool, dtype: np.dtype) -> str:
+        """The name of a scratch array."""
+        return kind + ("" if rowed else "_shared") + ("" if dtype == self.dtype else f"_{dtype}")
 
-    def _product_depth(self, node: Any) -> int:
-        left, right, _ = self.operands(node)
-        return self.depth[left] + 1 if left in self.depth else 0
+    def reserve(self, kind: str, size: int, rowed: bool, dtype: np.dtype) -> int:
+        name = self.pool(kind, rowed, dtype)
+        start = self.pools.get(name, 0)
+        self.pools[name] = start + size
+        return start
 
-    def _sum_depth(self, node: Any) -> int:
-        (operand,) = node.slots
-        if node.options["axis"] != (1,) or not self._is_matrix(self.tape.aval(operand)):
-            raise Unlowered("sum over the batch")
-        return self.depth[operand] + 1 if operand in self.depth else 0
+    def bundle(self, bases: Sequence[int]) -> dict[int, Place]:
+        """Places side by side in scratch, for values that have rows alike."""
+        values = [self.graph.values[base] for base in bases]
+        rowed, dtype = values[0].rowed, self.storage(bases[0])
+        kind = "chunk" if bases[0] in self.chunked else "work"
+        row = sum(value.size for value in values)
+        column = self.reserve(kind, row, rowed, dtype)
+        array, within = self.pool(kind, rowed, dtype), 0
+        for base, value in zip(bases, values, strict=True):
+            rows = "M" if rowed else "1"
+            i = f" + (i - r0) * {row}" if rowed else ""
+            if kind == "work":
+                text = f"{rows} * {column} + {within}" if rowed else f"{column + within}"
+                self.places[base] = Place(array, text + i, text, row, bundle=column, within=within)
+            else:
+                text = f"C * {rows} * {column} + {within}"
+                at = f"{text} + c * {rows} * {row}"
+                self.places[base] = Place(array, at + i, at, row, f"{rows} * {row}", text, column, within)
+            within += value.size
+        return self.places
 
-    def operands(self, node: Any) -> tuple[int, int, bool]:
-        """The slots of the left operand and of the weights of a product, and whether the weights are transposed."""
-        spec, (x, y) = node.options["spec"], node.slots
-        for left, right, a, b in ((x, y, spec.left, spec.right), (y, x, spec.right, spec.left)):
-            moving = left in self.in_loop or left in self.states or left in self.plan.streamed
-            still = not (right in self.in_loop or right in self.states or right in self.plan.streamed)
-            if moving and still and len(a) == len(b) == len(spec.out) == 2 and a[0] == spec.out[0] and a[1] in b:
-                if spec.out[1] in b and a[0] not in b and self._operand_fits(left):
-                    if self.tape.aval(right).dtype == self.lowered.dtype:
-                        return left, right, b[0] != a[1]
-        raise Unlowered(f"contract {spec.text}")
+    # ---- who lies beside whom ----
+    def _alias_copies(self) -> None:
+        """A sum of products that is a new state, or an output, is written where it is wanted at once."""
+        targets = {op.out for section in SECTIONS for op in getattr(self.plan, section) if op.kind == "gemm"}
+        for section in SECTIONS:
+            kept = []
+            for op in getattr(self.plan, section):
+                source = op.args[0]
+                if op.name == "copy" and isinstance(source, Access) and source.base in targets:
+                    if self._is_same(source, op):
+                        self.aliases[source.base] = op.out
+                        continue
+                kept.append(op)
+            setattr(self.plan, section, kept)
 
-    # ---- where values lie ----
-    def _place(self) -> None:
-        """Give scratch to products, and to values that a later stage or another width reads."""
-        width = panel_width(self.lowered.dtype)
-        for slot in self.plan.loop:
-            node = node_at(self.tape, slot)
-            if is_staged(node) or (slot not in self.plan.kept and self._read_later(slot)):
-                self.work[slot] = self.lowered.work
-                self.lowered.work += -(-self.width(slot) // width) * width
+    def _is_same(self, source: Access, op: Op) -> bool:
+        """Whether a copied value may lie where it is copied to."""
+        like, made = self.graph.values[source.base], self.graph.values[op.out]
+        if made.source not in ("next", "y") or (made.source == "next" and source.base in self.chunked):
+            return False
+        if source.base in self.aliases or op.out in self.aliases.values():
+            return False
+        # Threads share an output without rows: only a whole value may be written there.
+        apart = like.rowed or made.source == "next" or not self.graph.rows.axis
+        whole = source == self.graph.whole(source.base) and op.store.dense and like.size == made.size
+        return whole and apart and like.rowed == made.rowed
 
-    def _read_later(self, slot: int) -> bool:
-        for other in self.plan.loop:
-            node = node_at(self.tape, other)
-            if slot in node.slots:
-                if is_staged(node):
-                    return True
-                if self.depth[other] != self.depth[slot] or self.width(other) != self.width(slot):
-                    return True
-        return False
+    def _bundle(self) -> None:
+        """Lay out the operands of products: those with the same partners side by side."""
+        products = [op for section in SECTIONS for op in getattr(self.plan, section)]
+        targets: dict[int, list[int]] = {}
+        operands: dict[int, list[int]] = {}
+        for op in products:
+            if op.kind == "gemm":
+                if op.options["lead"] == 1 and op.out not in self.aliases:
+                    targets.setdefault(op.out, []).append(op.args[0].base)
+                operands.setdefault(op.args[0].base, []).append(self.aliases.get(op.out, op.out))
+            elif op.kind == "accumulate":
+                for mine, other in (op.args, op.args[::-1]):
+                    operands.setdefault(mine.base, []).append(other.base)
+        # Where a row holds several rows of a product, they are dense: such a value has a bundle of its own.
+        for op in products:
+            if op.kind in ("gemm", "accumulate") and op.options["lead"] > 1:
+                for base in [*op.reads, *([op.out] if op.kind == "gemm" else [])]:
+                    self.place(base)
+        for group in (targets, operands):
+            for bases in self._alike(group):
+                self.bundle(bases)
 
-    def address(self, slot: int) -> tuple[str, str, int]:
-        """Array, offset of row i, and width of a row, of a value in memory."""
-        n = self.width(slot)
-        if slot in self.states:
-            return f"s{self.states.index(slot)}", f"i * {n}", n
-        if slot in self.plan.streamed:
-            return f"x{self.plan.streamed.index(slot)}", f"(t * B + i) * {n}", n
-        if slot in self.work:
-            padded = self._padded(n)
-            return "work", f"M * {self.work[slot]} + (i - r0) * {padded}", padded
-        return f"y{self.plan.kept.index(slot)}", f"(t * B + i) * {n}", n
+    def _alike(self, group: dict[int, list[int]]) -> list[list[int]]:
+        """Values of scratch by kind of scratch, those with common partners next to each other."""
+        values = self.graph.values
+        pools: dict[tuple, list[int]] = {}
+        for base in group:
+            value = values[base]
+            if value.source == "op" and base not in self.places and base not in self.aliases:
+                key = value.rowed, str(self.storage(base)), base in self.chunked
+                pools.setdefault(key, []).append(base)
+        every = {p for base in group for p in group[base]}
+        partners = sorted(every, key=lambda p: -sum(p in others for others in group.values()))
+        return [sorted(bases, key=lambda base: _gray(group[base], partners)) for bases in pools.values()]
 
-    def _padded(self, n: int) -> int:
-        width = panel_width(self.lowered.dtype)
-        return -(-n // width) * width
 
-    def fixed(self, slot: int) -> str:
-        if slot not in self.lowered.fixed:
-            self.lowered.fixed.append(slot)
-        return f"f{self.lowered.fixed.index(slot)}"
+def _gray(partners: Iterable[int], order: Sequence[int]) -> int:
+    """The place in Gray's order of a set: neighbours differ in few members, so that each member makes few runs."""
+    bits = [p in set(partners) for p in order]
+    rank, parity = 0, False
+    for bit in bits:
+        parity ^= bit
+        rank = rank * 2 + parity
+    return -rank
+
+
+def access_offset(place: Place, access: Access, indices: Sequence[str]) -> str:
+    """Source text of the offset of an element."""
+    text = place.start if access.offset == 0 else f"{place.start} + {access.offset}"
+    for name, stride in zip(indices, access.strides, strict=True):
+        if stride:
+            text += f" + {name}" if stride == 1 else f" + {name} * {stride}"
+    return text
+
+
+def writers_of(ops: Iterable[Op]) -> dict[int, list[Op]]:
+    """The operations that write each value."""
+    found: dict[int, list[Op]] = {}
+    for op in ops:
+        found.setdefault(op.out, []).append(op)
+    return found

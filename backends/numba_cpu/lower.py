@@ -1,173 +1,224 @@
-"""The loop section of a plan as Python source that Numba compiles."""
+"""A plan as Python source that Numba compiles: which loops there are, in which order, and with which arrays."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from tapegrad.primitives.contract import Contract
+from ..graph import Access, Number, Op
+from ..plan import SECTIONS, Plan
+from .gemm import panel_width
+from .layout import writers_of
+from .nests import Nests
+from .passes import Key
+from .products import Packed, Product, Products
 
-from ..plan import Plan, node_at
-from .gemm import VECTORS, packed_size, panel_width
-from .layout import EXPRESSIONS, Layout, Lowered, is_staged
+HEAD = "from tapegrad.backends.numba_cpu.runtime import *\nimport numpy as np\n\n\n"
 
 
-class Loop(Layout):
-    """Writes the source, stage by stage."""
+@dataclass
+class Group:
+    """Operations that are done together: a pass, a product, a nest, or all sums over rows and time."""
 
-    def lower(self) -> Lowered:
-        body = []
-        stages = max(self.depth.values(), default=0) + 1
-        for stage in range(stages):
-            body += self._staged(stage)
-            widths = {self.width(s) for s in self.plan.loop if self.depth[s] == stage}
-            if stage == 0:
-                widths |= {self.width(s) for s in self.states}
-            if stage == stages - 1:
-                widths |= {self.width(s) for s in self.states}
-            for n in sorted(widths):
-                body += self._pass(stage, n, last=stage == stages - 1)
-        self.lowered.source = self._function(body)
-        return self.lowered
+    kind: str
+    ops: Sequence[Op]
+    key: Key | None = None
+    product: Product | None = None
 
-    def _function(self, body: list[str]) -> str:
+    @property
+    def outs(self) -> set[int]:
+        return {op.out for op in self.ops}
+
+
+@dataclass
+class Section:
+    name: str
+    groups: list[Group] = field(default_factory=list)
+
+
+class Lowering(Products, Nests):
+    """Writes the functions ``prepare``, which packs the weights, and ``loop``."""
+
+    def __init__(self, plan: Plan):
+        super().__init__(plan)
+        self.packed, self.blocks = Packed(), {}
+        self.numbers: list[float] = []
+        self.scalars: list[float] = []
+        self.ready: set[int] = {i for i, v in enumerate(self.graph.values) if v.source in ("fixed", "state", "x")}
+        every = writers_of([op for name in SECTIONS for op in getattr(plan, name)])
+        self.writers = {base: len(made) for base, made in every.items()}
+        self.open = dict(self.writers)
+        self.sections = [self._schedule(name, getattr(plan, name)) for name in SECTIONS]
+        self.stored = self._stored()
+        self.source = self._write()
+
+    # ---- order ----
+    def _schedule(self, name: str, ops: Sequence[Op]) -> Section:
+        """Put operations into groups: whatever cannot be fused as soon as it can be done, then the largest pass."""
+        section = Section(name)
+        products = self.products([op for op in ops if op.kind == "gemm"])
+        sums = [op for op in ops if op.kind == "accumulate"]
+        pending = [op for op in ops if op.kind not in ("gemm", "accumulate")]
+        self.first = {base: made[0] for base, made in writers_of(pending).items()}
+        while pending or products:
+            ready = [p for p in products if all(base in self.ready for base in p.reads)]
+            nests = [op for op in pending if op.kind not in ("map", "total") and self._can(op, {})]
+            for product in ready:
+                section.groups.append(Group("product", product.ops, product=product))
+            for op in nests:
+                section.groups.append(Group("nest", [op]))
+            done = [op for group in section.groups[len(section.groups) - len(ready) - len(nests) :] for op in group.ops]
+            if not done:
+                group = self._largest_pass(pending)
+                section.groups.append(group)
+                done = list(group.ops)
+            self._close(done)
+            products = [p for p in products if p not in ready]
+            pending = [op for op in pending if not any(op is other for other in done)]
+        if sums:
+            section.groups.append(Group("sums", sums))
+        return section
+
+    def _close(self, done: Sequence[Op]) -> None:
+        for op in done:
+            self.open[op.out] -= 1
+            if not self.open[op.out]:
+                self.ready.add(op.out)
+
+    def _can(self, op: Op, inside: dict[int, Op]) -> bool:
+        """Whether all that an operation reads is there, or is made in the same pass, element for element."""
+        for arg in op.args:
+            if isinstance(arg, Access) and arg.base not in self.ready:
+                made = inside.get(arg.base)
+                if made is None or arg != self.graph.whole(arg.base) or arg.shape != op.shape or made.store != arg:
+                    return False
+        first = self.first.get(op.out)  # zeros are there before parts are set, or added
+        if first is not None and first is not op and _is_fill(first):
+            return self.open[op.out] < self.writers[op.out]
+        return True
+
+    def _largest_pass(self, pending: Sequence[Op]) -> Group:
+        best: list[Op] = []
+        best_key = None
+        keys: dict[Key, None] = {}
+        for op in pending:
+            if op.kind in ("map", "total") and self._can(op, {}):
+                keys.setdefault(self.key(op))
+        for key in keys:
+            inside: dict[int, Op] = {}
+            found: list[Op] = []
+            for op in pending:
+                if op.kind in ("map", "total") and self.key(op) == key and self._can(op, inside):
+                    found.append(op)
+                    if op.kind == "map" and self.open[op.out] == 1:
+                        inside[op.out] = op
+            if len(found) > len(best):
+                best, best_key = found, key
+        if best_key is None:
+            raise AssertionError("no operation of the step can be done next; this is a mistake in the plan")
+        return Group("pass", best, best_key)
+
+    def _stored(self) -> set[int]:
+        """Values that must be in memory: results, and what another group reads."""
+        stored = {i for i, value in enumerate(self.graph.values) if value.source in ("next", "y", "sum")}
+        for section in self.sections:
+            for group in section.groups:
+                inside = group.outs if group.kind == "pass" else set()
+                for op in group.ops:
+                    stored.update(a.base for a in op.args if isinstance(a, Access) and a.base not in inside)
+        return stored
+
+    # ---- text ----
+    def _write(self) -> str:
+        body: dict[str, list[str]] = {}
+        begun: set[int] = set()
+        for section in self.sections:
+            lines: list[str] = []
+            for group in section.groups:
+                if group.kind == "pass":
+                    assert group.key is not None
+                    lines += self.write_pass(group.key, group.ops, self.stored, section.name)
+                elif group.kind == "product":
+                    assert group.product is not None
+                    lines += self.write_product(group.product, section.name, begun)
+                elif group.kind == "sums":
+                    lines += self.write_accumulations(group.ops)
+                else:
+                    lines += self.write_nest(group.ops[0], section.name)
+            body[section.name] = lines
+        self._bind_states()
+        return HEAD + self._prepare() + "\n\n" + self._loop(body)
+
+    def _bind_states(self) -> None:
+        """All states and outputs are arguments, whether they are read or not."""
+        step, tape = self.graph.step, self.graph.tape
+        self.states = [self.graph.base[slot] for slot in tape.inputs[step.params : step.params + step.state]]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The names of the arrays, in the order of the arguments."""
         count = len(self.states)
-        arrays = [f"s{k}" for k in range(count)] + [f"n{k}" for k in range(count)]
-        arrays += [f"x{k}" for k in range(len(self.plan.streamed))] + [f"f{k}" for k in range(len(self.lowered.fixed))]
-        arrays += [f"y{k}" for k in range(len(self.plan.kept))]
-        head = [f"def loop(T, reverse, r0, r1, B, numbers, work, packed, {', '.join(arrays)}):", "    M = r1 - r0"]
-        head += [f"    c{k} = numbers[{k}]" for k in range(len(self.lowered.numbers))]
-        head += ["    for past in range(T):", "        t = T - 1 - past if reverse else past"]
-        swap = [f"        {', '.join(arrays[: 2 * count])} = {', '.join(arrays[count : 2 * count] + arrays[:count])}"]
-        return "\n".join([*head, *["        " + line for line in body], *swap]) + "\n"
-
-    def _staged(self, stage: int) -> list[str]:
-        """The products and row sums of a stage, into scratch."""
-        lines: list[str] = []
-        for slot in self.plan.loop:
-            node = node_at(self.tape, slot)
-            if self.depth[slot] == stage and is_staged(node):
-                lines += (
-                    self._product(slot, node) if isinstance(node.primitive, Contract) else self._row_sum(slot, node)
-                )
-        return lines
-
-    def _product(self, slot: int, node: Any) -> list[str]:
-        left, right, transposed = self.operands(node)
-        K, N = self.width(left), self._padded(self.width(slot))
-        array, offset, row = self.address(left)
-        offset = offset.replace("i - r0", "0").replace("i", "r0")
-        number, start = len(self.lowered.weights), self.packed
-        self.lowered.weights.append((right, transposed))
-        self.packed += packed_size(K, N, self.lowered.dtype)
         return [
-            f"# product of {array} with weights {number}",
-            f"multiply({array}, {offset}, {row}, 1, M, {K}, packed, {start}, {N}, work, M * {self.work[slot]}, {N}, "
-            "False, work)",
+            *sorted(self.pools),
+            *[f"s{k}" for k in range(count)],
+            *[f"n{k}" for k in range(count)],
+            *[f"x{k}" for k in range(len(self.streams))],
+            *[f"f{k}" for k in range(len(self.fixed))],
+            *[f"y{k}" for k in range(len(self.outputs))],
         ]
 
-    def _row_sum(self, slot: int, node: Any) -> list[str]:
-        (operand,) = node.slots
-        array, offset, _ = self.address(operand)
-        target = f"work[M * {self.work[slot]} + (i - r0) * {self._padded(1)}]"
-        return ["for i in range(r0, r1):", f"    {target} = total({array}, {offset}, {self.width(operand)})"]
+    def _prepare(self) -> str:
+        """The function that packs the weights."""
+        self.weights = list(dict.fromkeys((w.slot, w.perm) for w, _, _ in self.packed.weights))
+        names = [f"w{i}" for i in range(len(self.weights))]
+        lines = [f"def prepare({', '.join(['packed', *names])}):"]
+        for weight, start, depth in self.packed.weights:
+            name = names[self.weights.index((weight.slot, weight.perm))]
+            width, matrix = panel_width(self.dtype), f"{weight.K}, {weight.N}, packed"
+            if depth == weight.K and weight.n % width == 0 and weight.is_last(width):
+                lines.append(f"    pack({name}, 0, {name}_row, {name}_step, {matrix}, {start + weight.n * depth})")
+            else:
+                place = f"{start}, {width}, {depth}, {weight.k}, {weight.n}"
+                lines.append(f"    pack_block({name}, {name}_row, {name}_step, {matrix}, {place})")
+        strides = [f"{name}_row, {name}_step" for name in names]
+        lines[0] = f"def prepare({', '.join(['packed', *[f'{n}, {s}' for n, s in zip(names, strides, strict=True)]])}):"
+        return "\n".join([*lines, "    return"]) + "\n"
 
-    def _pass(self, stage: int, n: int, last: bool) -> list[str]:
-        """One loop over the rows and columns of all values of width n of a stage."""
-        whole, rows = self._body(stage, n, last)
-        if not whole:
-            return []
-        lanes = panel_width(self.lowered.dtype) // VECTORS
-        lines = ["for i in range(r0, r1):", *["    " + line for line in rows]]
-        if n >= lanes:
-            lines.append(f"    for j in range(0, {n - n % lanes}, {lanes}):")
-            lines += ["        " + line.replace("@", "") for line in whole]
-        if n % lanes:
-            lines.append(f"    j = {n - n % lanes}")
-            part = [line.replace("load@(", "load_part(").replace("store@(", "store_part(") for line in whole]
-            lines += ["    " + line.replace("@)", f", {n % lanes})") for line in part]
-        return lines
-
-    def _body(self, stage: int, n: int, last: bool) -> tuple[list[str], list[str]]:
-        lines: list[str] = []
-        rows: list[str] = []
-        named: dict[int, str] = {}
-
-        def value(slot: int) -> str:
-            if slot not in named:
-                named[slot] = self._load(slot, n, lines, rows)
-            return named[slot]
-
-        if stage == 0:
-            states = [slot for slot in self.plan.kept if slot in self.states and self.width(slot) == n]
-            loaded = [(slot, value(slot)) for slot in states]
-            lines += [self._store_kept(slot, name) for slot, name in loaded]
-        for slot in self.plan.loop:
-            node = node_at(self.tape, slot)
-            if self.depth[slot] != stage or self.width(slot) != n:
-                continue
-            if is_staged(node):
-                if slot in self.plan.kept:
-                    lines.append(self._store_kept(slot, value(slot)))
-                continue
-            given = [value(s) if s >= 0 else self._number(v) for s, v in zip(node.slots, node.args, strict=True)]
-            named[slot] = f"v{slot}"
-            lines.append(f"v{slot} = {EXPRESSIONS[node.primitive.name].format(*given)}")
-            if slot in self.plan.kept:
-                lines.append(self._store_kept(slot, named[slot]))
-            if slot in self.work:
-                array, offset, _ = self.address(slot)
-                lines.append(f"store@({array}, {offset} + j, {named[slot]}@)")
-            lines += [self._store_next(k, slot, named[slot]) for k in self._heads(slot)]
-        if last:
-            for k, (slot, literal) in enumerate(self.tape.outputs[: len(self.states)]):
-                if self.width(self.states[k]) == n and not self._is_fused(slot):
-                    lines.append(self._store_next(k, slot, value(slot) if slot >= 0 else self._number(literal)))
-        return lines, rows
-
-    def _is_fused(self, slot: int) -> bool:
-        return slot in self.in_loop and not is_staged(node_at(self.tape, slot))
-
-    def _heads(self, slot: int) -> list[int]:
-        """The states whose next value a slot is."""
-        return [k for k, (s, _) in enumerate(self.tape.outputs[: len(self.states)]) if s == slot]
-
-    def _store_next(self, k: int, slot: int, name: str) -> str:
-        return f"store@(n{k}, i * {self.width(self.states[k])} + j, {name}@)"
-
-    def _store_kept(self, slot: int, name: str) -> str:
-        n = self.width(slot)
-        return f"store@(y{self.plan.kept.index(slot)}, (t * B + i) * {n} + j, {name}@)"
-
-    def _number(self, literal: Any) -> str:
-        self.lowered.numbers.append(float(literal))
-        return f"c{len(self.lowered.numbers) - 1}"
-
-    def _load(self, slot: int, n: int, lines: list[str], rows: list[str]) -> str:
-        """Load an operand that lies in memory; a column, or a single number, is read once for the row."""
-        name = f"v{slot}"
-        if slot in self.in_loop or slot in self.states or slot in self.plan.streamed:
-            array, offset, _ = self.address(slot)
-            mine = self.width(slot)
-        else:
-            array, shape = self.fixed(slot), self.tape.aval(slot).shape
-            mine = shape[-1] if shape else 1
-            offset = f"i * {mine}" if len(shape) == 2 and shape[0] == self.rows and self.rows > 1 else "0"
-        boolean = self.tape.aval(slot).dtype.kind == "b"
-        if boolean:
-            self.lowered.masks.add(slot)
-        if mine == 1 and n > 1:
-            rows.append(f"{name} = spread({array}, {offset})" + (" != 0.0" if boolean else ""))
-            return name
-        lines.append(f"{name} = load@({array}, {offset} + j@)" + (" != 0.0" if boolean else ""))
-        return name
+    def _loop(self, body: dict[str, list[str]]) -> str:
+        count = len(self.states)
+        head = ["T", "reverse", "r0", "r1", "B", "C", "numbers", "scalars", "packed", "faults", *self.arguments]
+        lines = [f"def loop({', '.join(head)}):", "    held_mode = flush_denormals()", "    M = r1 - r0"]
+        lines += [f"    k{i} = spread(numbers, {i})" for i in range(len(self.numbers))]
+        lines += [
+            "    for begun in range(0, T, C):",
+            "        L = min(C, T - begun)",
+            "        low = T - begun - L if reverse else begun",
+        ]
+        lines += _titled("before", body["before"], 8)
+        lines += ["        for past in range(begun, begun + L):", "            t = T - 1 - past if reverse else past"]
+        lines += ["            c = t - low", *_titled("loop", body["loop"], 12)]
+        if count:
+            now, then = [f"s{k}" for k in range(count)], [f"n{k}" for k in range(count)]
+            lines.append(f"            {', '.join(now + then)} = {', '.join(then + now)}")
+        lines += _titled("after", body["after"], 8)
+        return "\n".join([*lines, "    restore_denormals(held_mode)", "    return"]) + "\n"
 
 
-def lower(plan: Plan) -> Lowered:
-    """The compiled form of a plan's loop.
+def _titled(title: str, lines: Sequence[str], indent: int) -> list[str]:
+    return [" " * indent + line for line in ([f"# {title}", *lines] if lines else [])]
+
+
+def _is_fill(op: Op) -> bool:
+    return op.name == "copy" and isinstance(op.args[0], Number)
+
+
+def lower(plan: Plan) -> Any:
+    """The compiled form of a plan.
 
     Raises
     ------
     Unlowered
         Naming what cannot be compiled.
     """
-    return Loop(plan).lower()
+    return Lowering(plan)
