@@ -21,7 +21,7 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FOLDERS = {name: ROOT / folder for name, folder in SETTINGS["tool"]["setuptools"]["package-dir"].items()}
 
 SATELLITES = ("symbolic", "analysis", "training", "tasks", "interop", "testing")
-PROGRAMS = ("cli", "commands", "bench", "__main__")
+PROGRAMS = ("cli", "commands", "bench", "benchmarks", "__main__")
 
 
 def module_name(path: Path) -> str:

@@ -1,36 +1,155 @@
 """Time this project against others on the same work.
 
-    tape    the eager tape against HIPS autograd (needs the package autograd)
+    tape     the eager tape against HIPS autograd (needs the package autograd)
+    cells    cells over sequences, forward and backward, against torch, JAX and mygrad (needs what it is timed against)
 
-Contenders take turns in one process; the figures are medians, and the ratio is the peer's time over ours.
+Contenders take turns in one process, and their results are compared before they are timed.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import FileError
-from .arguments import integer
+from .arguments import integer, number
+
+if TYPE_CHECKING:
+    from ..benchmarks.suite import Measured
+
+SHAPES = "100,1,32,32;100,32,64,128;784,64,1,128;200,64,256,512"
+
+TABLE = (
+    "For each cell and shape: what the forward pass takes, and forward and backward pass together, in milliseconds, as "
+    "the median and the least over the rounds. A star marks the best peer, x peer is how many times longer it takes, "
+    "and peak the fraction of the processor's multiply-add peak that the products reach in the whole time. Whoever "
+    "computes something else gets an error in the place of a time."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``tapegrad bench``."""
-    parser.add_argument("suite", metavar="SUITE", choices=["tape"], help="what to time: tape")
-    parser.add_argument("--rounds", type=integer(1, 10_000), default=15, metavar="N", help="times each is run [15]")
-    parser.add_argument("--json", metavar="FILE", help="write the figures here too")
+    suites = parser.add_subparsers(dest="suite", metavar="SUITE", required=True)
+    tape = suites.add_parser("tape", help="the eager tape against HIPS autograd")
+    tape.add_argument("--rounds", type=integer(1, 10_000), default=15, metavar="N", help="times each is run [15]")
+    cells = suites.add_parser("cells", help="cells over sequences against torch, JAX and mygrad", description=TABLE)
+    _add_cells(cells)
+    for suite in (tape, cells):
+        suite.add_argument("--json", metavar="FILE", help="write the figures here too")
+
+
+def _add_cells(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--cells",
+        metavar="NAMES",
+        help="of lstm, gru, gru_after, elman, peephole, fastweights, drawn1, drawn2, drawn3 [all]",
+    )
+    add("--cell", action="append", default=[], metavar="NAME", help="a cell of yours, module:Class or path.py:Class")
+    add("--shapes", default=SHAPES, metavar="T,B,I,H;...", help=f"steps, rows, inputs, units [{SHAPES}]")
+    add("--backends", default="numba,reference", metavar="NAMES", help="of this project [numba,reference]")
+    add(
+        "--peers",
+        default="all",
+        metavar="NAMES",
+        help="of torch (its layers), torch_custom, jax, mygrad; all that are installed, or none [all]",
+    )
+    add("--threads", type=integer(1, 1024), metavar="N", help="of everybody [as many as there are processors]")
+    add("--rounds", type=integer(1, 10_000), default=7, metavar="N", help="times each is measured [7]")
+    add(
+        "--budget",
+        type=number(0, 1e6),
+        default=2.0,
+        metavar="S",
+        help="seconds for each contender, forward and backward apart; who is slower takes fewer rounds, 2 at least [2]",
+    )
+    add(
+        "--patience",
+        type=number(0, 1e6),
+        default=0.0,
+        metavar="S",
+        help="seconds for each cell and shape, forward and backward apart, to wait while other programs run and to "
+        "measure again what they disturbed [0]",
+    )
+    add(
+        "--dtype",
+        choices=["float32", "float64"],
+        default="float32",
+        metavar="NAME",
+        help="float32 or float64 [float32]",
+    )
+    add(
+        "--gradients",
+        choices=["params", "params+xs"],
+        default="params",
+        metavar="OF",
+        help="what gradients are asked for: params or params+xs [params]",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit status."""
+    return {"tape": _tape, "cells": _cells}[args.suite](args)
+
+
+def _tape(args: argparse.Namespace) -> int:
     from ..bench import as_json, environment, run_suite, table
 
     timings, packages = run_suite(args.suite, args.rounds)
     print(", ".join(f"{key} {value}" for key, value in environment(packages).items()))
     print(table(timings))
-    if args.json:
-        try:
-            Path(args.json).write_text(as_json(timings, packages) + "\n")
-        except OSError as error:
-            raise FileError(f"--json {args.json}: {error.strerror}") from None
+    _write(args.json, lambda: as_json(timings, packages))
     return 0
+
+
+def _cells(args: argparse.Namespace) -> int:
+    """Status 1 when a backend of this project computes something else than the reference."""
+    from ..benchmarks.catalogue import entries
+    from ..benchmarks.contenders import chosen_peers
+    from ..benchmarks.record import as_json, heading, table
+    from ..benchmarks.suite import Settings, check_backends, measure
+    from ..benchmarks.threads import limited, processors
+    from ..benchmarks.work import parse_shapes
+
+    chosen = entries(args.cells, args.cell)
+    settings = Settings(
+        parse_shapes(args.shapes),
+        check_backends([name.strip() for name in args.backends.split(",")]),
+        chosen_peers(args.peers),
+        args.threads or len(processors()),
+        args.rounds,
+        args.budget,
+        args.dtype,
+        args.gradients == "params+xs",
+        args.patience,
+    )
+    results: list[Measured] = []
+    with limited(settings.threads):
+        print(heading(settings))
+        _write(args.json, lambda: as_json(results, settings))
+        for entry in chosen:
+            for shape in settings.shapes:
+                results.append(measure(entry, shape, settings, _progress))
+                _progress("")
+                print(table(results[-1]), flush=True)
+                # Written as it grows: a long run that is interrupted has not been in vain.
+                _write(args.json, lambda: as_json(results, settings))
+    return int(any(row.wrong and row.ours for measured in results for row in measured.rows))
+
+
+def _progress(text: str) -> None:
+    """What is being done, where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _write(path: str | None, text: Callable[[], str]) -> None:
+    if path is None:
+        return
+    try:
+        Path(path).write_text(text() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise FileError(f"--json {path}: {error.strerror}") from None

@@ -1,7 +1,7 @@
 """Train a model that predicts text character by character, and let it write.
 
 Without --text it learns the Python language reference, which every installation of Python carries. The last
-tenth of the text is held out; its loss is shown beside that of a Witten-Bell model that sees one character.
+tenth of the text is held out; its loss is shown beside those of Witten-Bell models that see one and three characters.
 A run that is stopped, by Ctrl-C too, and resumed goes on with exactly the losses of one that was not.
 """
 
@@ -30,6 +30,7 @@ from .threads import set_blas_threads
 #: Of the training text, how much each row reads before it is tested on its part of the held-out text.
 WARM_UP = 128
 SAMPLE_TEMPERATURE = 0.7
+BASELINES = 1, 3
 #: For how many steps the learning rate stays what it is, before it falls with the square root of the step.
 CONSTANT_RATE = 500
 
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sequence", type=integer(1), metavar="N", help=f"steps that gradients flow back [{default.sequence}]")
     add("--batch", type=integer(1), metavar="N", help=f"places in the text read side by side [{default.batch}]")
     add("--steps", type=integer(1), metavar="N", help="stop after N updates, those before --resume included")
-    add("--minutes", type=number(0, above=True), metavar="M", help="stop after M minutes [1.2 without --steps]")
+    add("--minutes", type=number(0, above=True), metavar="M", help="stop after M minutes [0.7 without --steps]")
     add("--seed", type=integer(0, 2**63 - 1), metavar="N", help=f"of the random numbers [{default.seed}]")
     rate = number(0, 1e3, above=True)
     add(
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--clip", type=number(0, above=True), metavar="X", help=f"largest norm of the gradient [{default.clip}]")
     add("--backend", default="auto", metavar="NAME", help="what runs the cells [auto]")
-    add("--threads", type=integer(1, 1024), metavar="N", help="threads of NumPy's matrix products [1]")
+    add("--threads", type=integer(1, 1024), metavar="N", help="threads of the loops and of NumPy [the cores; 1]")
     add("--evaluate-every", type=integer(1), default=100, metavar="N", help="steps between evaluations [100]")
     add("--save", metavar="FILE", help="keep the model here, written at every evaluation and at the end")
     add("--resume", metavar="FILE", help="go on with the run that was saved here")
@@ -69,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     """Train; the exit status."""
     if args.threads is not None or "OPENBLAS_NUM_THREADS" not in os.environ:
         set_blas_threads(args.threads or 1)
+    if args.threads is not None:
+        os.environ["TAPEGRAD_NUM_THREADS"] = str(args.threads)
     saved = load_model(args.resume, args.cell) if args.resume else None
     settings = _settings(args, saved)
     if args.save:
@@ -101,9 +104,8 @@ class Session:
         self.first_step = self.state.step
         self.kept_step: int | None = None
         self.evaluation_seconds, self.seconds, self.held_out = 0.0, 0.0, float("nan")
-        order_one = WittenBell(self.text.training, len(self.text.vocabulary), order=1)
         self._try()
-        self.baseline = float(order_one.bits(self.text.held_out, self.text.training).mean())
+        self.baselines = {order: self._witten_bell(order) for order in BASELINES}
 
     def _begin(self) -> None:
         settings = self.settings
@@ -139,10 +141,15 @@ class Session:
         one = np.zeros((1, 1), np.int64)
         self.model.logits(self.state.params, self.model.initial_state(1, DTYPE), one, self.args.backend)
 
+    def _witten_bell(self, order: int) -> float:
+        """What a model that sees so many characters reaches on the same split."""
+        model = WittenBell(self.text.training, len(self.text.vocabulary), order=order)
+        return float(model.bits(self.text.held_out, self.text.training).mean())
+
     def train(self) -> None:
         """Until the limit of steps or time."""
         args, backend = self.args, self.args.backend
-        minutes = 1.2 if args.steps is None and args.minutes is None else args.minutes
+        minutes = 0.7 if args.steps is None and args.minutes is None else args.minutes
         fit(
             lambda params, batch, carry: self.model.loss(params, batch, carry, backend),
             self.state,
@@ -218,7 +225,8 @@ class Session:
         """The result, and a sample."""
         print(
             f"held out after {self.state.step:,} steps: {self.held_out:.3f} bits per character; "
-            f"Witten-Bell, one character of context: {self.baseline:.3f}   ({self.speed():,.0f} characters/s)"
+            f"Witten-Bell, one character of context: {self.baselines[1]:.3f}, three: {self.baselines[3]:.3f}   "
+            f"({self.speed():,.0f} characters/s)"
         )
         if self.args.save:
             self._print(f"saved to {self.args.save}")
