@@ -90,7 +90,7 @@ def select(name: str, step: Step) -> Backend:
             )
         return chosen
     for candidate in reversed(_LOADERS):
-        chosen = _load(candidate)
+        chosen = _LOADED.get(candidate) or _load(candidate)
         if (primitive := chosen.missing(step)) is None:
             return chosen
         if (candidate, primitive) not in _WARNED:

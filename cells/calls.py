@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tapegrad import pytree
 from tapegrad.caches import Bounded
 from tapegrad.errors import DtypeError
 from tapegrad.signatures import Flat, flat
@@ -66,20 +63,16 @@ def _start(cell: Cell, batch: int, dtype: np.dtype) -> Callable[[], Flat]:
     if type(cell).initial_state is not Cell.initial_state:
         return lambda: flat(cell.initial_state(batch, dtype), "state")
     first = flat(cell.initial_state(batch, dtype), "state")
-    signature, declared = first.signature, pytree.leaves(cell.state())
-    makers = [
-        partial(np.zeros, leaf.shape, leaf.dtype)
-        if is_zero(spec.init)
-        else partial(np.full, leaf.shape, spec.init, leaf.dtype)
-        for leaf, spec in zip(first.leaves, declared, strict=True)
-    ]
-    return lambda: Flat([make() for make in makers], signature)
+    leaves, signature = [_repeated(leaf) for leaf in first.leaves], first.signature
+    return lambda: Flat(leaves, signature)
+
+
+def _repeated(leaf: np.ndarray) -> np.ndarray:
+    """An array of one value as one number, seen everywhere; nobody can write to it, so that one serves all calls."""
+    number = leaf.ravel()[:1].copy()
+    number.flags.writeable = False
+    return np.broadcast_to(number.reshape(()), leaf.shape) if leaf.size else leaf
 
 
 def _given() -> Flat:
     raise AssertionError("a call that was given a state asks for none")
-
-
-def is_zero(value: float) -> bool:
-    """Whether an array of this value is one of zeros, which NumPy makes fastest: not so for -0.0."""
-    return value == 0 and math.copysign(1.0, value) > 0

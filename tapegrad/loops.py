@@ -13,7 +13,7 @@ from .errors import DtypeError, OptionError, ShapeError, StructureError
 from .numpy_functions.common import asarray
 from .numpy_functions.shapes import astype
 from .scan_primitive import Step, scan_primitive
-from .signatures import Flat, Signature
+from .signatures import Flat, Signature, signature
 from .simplify import simplified
 from .structure import interned
 from .tensor import Aval, Tensor, apply, aval_of
@@ -98,7 +98,7 @@ def _trace_step(
     tape = trace_flat(flattened, [*p, *s, *x], watched)
     dtypes = [aval_of(value).dtype for _, value in tape.outputs[: len(s)]]
     if any(aval.weak and aval.dtype != dtype for aval, dtype in zip(s, dtypes, strict=True)):
-        strong = Signature(s_tree, [Aval(a.shape, d) if a.weak else a for a, d in zip(s, dtypes, strict=True)])
+        strong = signature(s_tree, [Aval(a.shape, d) if a.weak else a for a, d in zip(s, dtypes, strict=True)])
         return _trace_step(step, (signatures[0], strong, signatures[2]), wanted, watched)
     _settle(tape, s, s_tree.paths())
     _name_inputs(tape, trees)

@@ -221,9 +221,8 @@ class Row(NamedTuple):
 
 def row(trees: Sequence[Any]) -> tuple[list[Any], Row]:
     """The leaves of several pytrees in one row."""
-    flat = [flatten(tree) for tree in trees]
-    leaves = flat[0][0] if len(flat) == 1 else [leaf for part, _ in flat for leaf in part]
-    return leaves, Row([structure for _, structure in flat])
+    leaves: list[Any] = []
+    return leaves, Row([_flatten(tree, leaves) for tree in trees])
 
 
 def leaves(tree: Any) -> list[Any]:

@@ -1,13 +1,14 @@
 """What is known of a pytree of arrays before its values: the structure, and the shape and dtype of each leaf.
 
 Whatever follows from that alone (whether the arguments of a loop fit, which tape serves them) is worked out once for
-each signature. Equal signatures are one object as a rule, so that looking something up costs little.
+each signature. Equal signatures are one object, so that looking something up costs little.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from .tracing import joined, traceable
 
 
 class Signature:
-    """The structure of a pytree and the abstract values of its leaves.
+    """The structure of a pytree and the abstract values of its leaves; equal ones are one object: :func:`signature`.
 
     Attributes
     ----------
@@ -30,23 +31,14 @@ class Signature:
         The length of the leading axis, where all leaves have one length.
     """
 
-    __slots__ = ("_hash", "_step", "avals", "length", "structure", "weak")
+    __slots__ = ("__weakref__", "_step", "avals", "length", "structure", "weak")
 
-    def __init__(self, structure: pytree.Structure, avals: Sequence[Aval]):
-        self.structure, self.avals = structure, tuple(avals)
+    def __init__(self, structure: pytree.Structure, avals: tuple[Aval, ...]):
+        self.structure, self.avals = structure, avals
         self.weak = any(aval.weak for aval in avals)
         lengths = {aval.shape[0] if aval.shape else None for aval in avals}
         self.length = lengths.pop() if len(lengths) == 1 else None
-        self._hash = hash((structure, self.avals))
         self._step: Signature | None = None
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        return isinstance(other, Signature) and (self.structure, self.avals) == (other.structure, other.avals)
-
-    def __hash__(self) -> int:
-        return self._hash
 
     def __repr__(self) -> str:
         return f"<{self.structure!r} of {', '.join(map(repr, self.avals))}>"
@@ -54,8 +46,18 @@ class Signature:
     def step(self) -> Signature:
         """The signature without the leading axis of each leaf, which is time."""
         if self._step is None:
-            self._step = Signature(self.structure, [Aval(aval.shape[1:], aval.dtype) for aval in self.avals])
+            self._step = signature(self.structure, [Aval(aval.shape[1:], aval.dtype) for aval in self.avals])
         return self._step
+
+
+_alive: WeakValueDictionary[tuple, Signature] = WeakValueDictionary()
+
+
+def signature(structure: pytree.Structure, avals: Sequence[Aval]) -> Signature:
+    """The signature of these parts. It is compared by identity, which a dictionary does fastest."""
+    key = structure, tuple(avals)
+    found = _alive.get(key)
+    return _alive.setdefault(key, Signature(*key)) if found is None else found
 
 
 class Flat:
@@ -99,7 +101,7 @@ def flat(tree: Any, name: str) -> Flat:
         key = structure, *avals
     found = _signatures.get(key)
     if found is None:
-        found = _signatures.keep(key, Signature(structure, _checked(leaves, structure, name)))
+        found = _signatures.keep(key, signature(structure, _checked(leaves, structure, name)))
     return Flat(leaves, found)
 
 
@@ -109,7 +111,7 @@ def together(*parts: Flat) -> Flat:
     found = _signatures.get(key)
     if found is None:
         structure = pytree.Structure(pytree.TUPLE, tuple, (), tuple([part.signature.structure for part in parts]))
-        found = _signatures.keep(key, Signature(structure, [a for part in parts for a in part.signature.avals]))
+        found = _signatures.keep(key, signature(structure, [a for part in parts for a in part.signature.avals]))
     return Flat([leaf for part in parts for leaf in part.leaves], found)
 
 

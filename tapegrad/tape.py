@@ -267,7 +267,7 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
         primitive, args, slots, options, ans = node
         if primitive.multiple:
             g = cotangents[slot : slot + primitive.count(options)]
-            if all(part is None for part in g):
+            if not any([part is not None for part in g]):
                 continue
         else:
             g = cotangents[slot]

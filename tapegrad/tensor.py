@@ -280,7 +280,7 @@ def apply(primitive: Primitive, args: Sequence[Any], options: dict[str, Any] = N
     """
     top = None
     for arg in args:
-        if isinstance(arg, Tensor):
+        if type(arg) is not np.ndarray and isinstance(arg, Tensor):
             trace = arg.owner
             if trace is top:
                 continue

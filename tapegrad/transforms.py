@@ -17,6 +17,7 @@ from .tape import ReverseTape, backward
 from .tensor import Tensor, check_alive, complex_refused, opened, owned, protected
 
 FLOAT = np.dtype(float)
+FLOATS = frozenset((np.dtype(np.float32), FLOAT))  # of the leaves that a derivative is asked for, as a rule
 
 
 def differentiable(name: str, leaf: Any, path: str) -> Any:
@@ -42,17 +43,15 @@ def differentiable(name: str, leaf: Any, path: str) -> Any:
 def _enter(tape: ReverseTape, name: str, args: Sequence[Any]) -> tuple[list[Any], list[Any], pytree.Row]:
     """The arguments as inputs of a tape, their leaves, and how the leaves are put together again."""
     leaves, row = pytree.row(args)
-    try:
-        held = [
-            leaf.copy("K")  # what `differentiable` does with the usual leaf, without the two calls
-            if type(leaf) is np.ndarray and leaf.dtype.kind == "f" and leaf.flags.writeable
-            else differentiable(name, leaf, "")
-            for leaf in leaves
-        ]
-    except DtypeError:
-        for leaf, path in zip(leaves, pytree.paths(tuple(args)), strict=True):
-            differentiable(name, leaf, f"argument {path}")
-        raise
+    if FLOATS.issuperset([leaf.dtype if type(leaf) is np.ndarray else None for leaf in leaves]):
+        held = [leaf.copy("K") if leaf.flags.writeable else protected(leaf) for leaf in leaves]
+    else:
+        try:
+            held = [differentiable(name, leaf, "") for leaf in leaves]
+        except DtypeError:
+            for leaf, path in zip(leaves, pytree.paths(tuple(args)), strict=True):
+                differentiable(name, leaf, f"argument {path}")
+            raise
     return row.unflatten(tape.enter(held)), held, row
 
 
@@ -67,14 +66,16 @@ def _value(tape: ReverseTape, result: Any) -> Any:
 def _finish(cotangents: Sequence[Any], leaves: Sequence[Any], given: Sequence[Any] = ()) -> list[Any]:
     """Gradients as arrays of the caller's own: zeros where nothing arrived, no two sharing memory."""
     finished = [
-        np.zeros(shape_of(leaf), getattr(leaf, "dtype", float))[()]
+        g
+        if type(g) is np.ndarray and g.base is None
+        else _zeros(leaf)
         if g is None
         else g.copy()
-        if type(g) is np.ndarray and g.base is not None
+        if type(g) is np.ndarray
         else g
         for g, leaf in zip(cotangents, leaves, strict=True)
     ]
-    if len(set(map(id, (*finished, *given)))) == len(finished) + len(given):
+    if len({*map(id, finished), *map(id, given)}) == len(finished) + len(given):
         return finished
     seen = {id(g) for g in given}
     for i, g in enumerate(finished):
@@ -82,6 +83,10 @@ def _finish(cotangents: Sequence[Any], leaves: Sequence[Any], given: Sequence[An
             finished[i] = g.copy()
         seen.add(id(g))
     return finished
+
+
+def _zeros(leaf: Any) -> Any:
+    return np.zeros(shape_of(leaf), getattr(leaf, "dtype", float))[()]
 
 
 def _one(scalar: Any) -> Any:
@@ -138,8 +143,11 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
                         f"grad: has_aux=True, and the function returned a {type(result).__name__}; return (scalar, aux)"
                     )
                 result, aux = result
-        check_alive("grad", result, tape)
-        value, slot = _value(tape, result), _slot(tape, result)
+        if type(result) is Tensor and result.owner is tape:
+            value, slot = result.value, result.slot
+        else:
+            check_alive("grad", result, tape)
+            value, slot = result, -1
         _check_scalar(result)
         if aux is not None:
             aux = pytree.map(lambda leaf: _value(tape, leaf), aux)

@@ -13,7 +13,6 @@ from ..graph import Empty, Unlowered
 from ..plan import make_plan
 from ..reference import ReferenceBackend
 from .binding import Program
-from .run import execute
 
 
 def program_of(step: Step) -> Program | Unlowered:
@@ -63,6 +62,6 @@ class NumbaBackend:
 
     def run(self, step: Step, args: Sequence[Any], length: int, reverse: bool) -> tuple:
         program = program_of(step)
-        if isinstance(program, Unlowered) or length == 0 or program.rows(args) == 0:
+        if type(program) is not Program or length == 0 or program.rows(args) == 0:
             return ReferenceBackend().run(step, args, length, reverse)
-        return execute(program, args, length, reverse)
+        return program.call(args, length, reverse)

@@ -13,8 +13,8 @@ from tapegrad.tensor import Aval, aval_of
 
 from ..plan import Plan
 from .cache import compiled
+from .calling import Caller
 from .lower import Lowering
-from .results import maker
 
 _DTYPES = frozenset({"float32", "float64", "int64"})
 
@@ -106,6 +106,8 @@ class Program:
         self.counted = self._counted()
         self.sums_late, self.has_before, self.lead = bool(plan.after), bool(plan.before), lowering.steps_lead
         self.prepare, self.loop = compiled(self.source, ("prepare", "loop"))
+        caller = Caller(self)
+        self.call, self.call_source = caller.call, caller.source
 
     def _bind_arrays(self, lowering: Lowering) -> None:
         graph, step = lowering.graph, self.step
@@ -134,6 +136,7 @@ class Program:
             kind = parts[0] + ("_shared" if "shared" in parts else "")
             self.pools.append((kind, lowering.pools[name], dtype))
         self.totals = [(name, i) for i, name in enumerate(names) if name.startswith("total")]
+        self.total_dtypes = {name: self.pools[i][2] for name, i in self.totals}
         self.scratch_size = 1 + sum(size for kind, size, _ in self.pools if not kind.startswith("total"))
 
     def _bind_results(self, lowering: Lowering) -> None:
@@ -166,7 +169,6 @@ class Program:
             turned = graph.turned.get(slot)
             turned = None if turned is None or list(turned) == sorted(turned) else turned
             self.blocks[slot] = Block(place, value.shape, value.rowed, axes.get(slot), turned)
-        self.makers = [maker(self, result) for result in self.results]
 
     def _counted(self) -> tuple[int, int] | None:
         """An argument and its axis that say how many rows there are."""

@@ -1,125 +1,61 @@
-"""One call of a compiled scan: arrays are bound, the loop runs on its threads, and results are put together."""
+"""What the call of a compiled loop needs beside straight code: the division of the work, and memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import gemm
 from .arena import take
-from .binding import Array, Program
-from .results import Call
 from .threads import in_parallel, thread_count
+
+if TYPE_CHECKING:
+    from .binding import Program
 
 FEW = 256  # rows of all steps for which it does not pay to ask where memory comes from
 SMALL = 200_000  # a call that touches fewer elements of scratch stays on one thread
 DEPTH = 256  # rows of a sum over time that are multiplied at once: they, packed, stay in the cache
 
 
-def execute(program: Program, args: Sequence[Any], length: int, reverse: bool) -> tuple:
-    """Run the loop: the final states, the ys and the sums."""
-    count = program.rows(args)
-    fixed = _once(program, args)
-    now = [np.array(_leading(a, args), a.dtype).ravel() for a in program.states]
-    then = [np.empty_like(a) for a in now]
-    memory = take if length * count > FEW else np.empty
-    kept = [memory((length, count, *shape) if rowed else (length, *shape), dtype)
-            for rowed, shape, dtype in program.outputs]  # fmt: skip
-    arrays = [
-        *[_contiguous(_leading(a, args), a.dtype).ravel() for a in program.streams],
-        *[_flat(fixed[slot], axis, dtype) for slot, axis, dtype in program.fixed],
-        *[a.ravel() for a in kept],
-    ]
-    parts = _parts(program, count, length)
-    steps = _steps(program, parts[0][1], length)
-    scratch = [_scratch(program, last - first, steps, count) for first, last in parts]
-    faults = np.zeros(3, np.int64) if program.is_indexed else _NO_FAULTS
-    packed = _packed(program, fixed)
-    before = (program.numbers, program.scalars, packed, faults)
-    states = [_states(program, now, then, number) for number in range(len(parts))]
-
-    def part(number: int, first: int, last: int) -> None:
-        program.loop(length, reverse, first, last, count, steps, *before, *scratch[number], *states[number], *arrays)
-
-    if len(parts) == 1:
-        part(0, *parts[0])
-    else:
-        in_parallel(part, [(i, first, last) for i, (first, last) in enumerate(parts)])
-    program.spare.append(packed)
-    if faults[0]:
-        raise IndexError(
-            f"getitem: index {faults[1]} is out of range for an axis of length {faults[2]}, in the step of a scan; "
-            "indices count from 0"
-        )
-    final = now if length % 2 == 0 else then
-    call = Call(args, fixed, final, kept, _added(program, scratch), length, count)
-    return tuple([make(call) for make in program.makers])
-
-
-_NO_FAULTS = np.zeros(3, np.int64)
-
-
-# ---- arguments ----
-def _once(program: Program, args: Sequence[Any]) -> dict[int, Any]:
-    """The values that follow from the parameters."""
-    fixed: dict[int, Any] = dict(zip(program.parameters, args, strict=False))
-    if program.tape.consts:
-        fixed.update(program.tape.consts)
-    for slot, node in program.once:
-        values = [v if s < 0 else fixed[s] for s, v in zip(node.slots, node.args, strict=True)]
-        ans = node.primitive.run(*values, **node.options)
-        for i, value in enumerate(ans if node.primitive.multiple else (ans,)):
-            fixed[slot + i] = value
-    return fixed
-
-
-def _states(program: Program, now: list, then: list, number: int) -> list[np.ndarray]:
-    """The states for one thread: the common arrays, of which it has its rows, and states without rows of its own."""
-    if number == 0 or not program.shared:
-        return [*now, *then]
-    return [a if state.rowed else a.copy() for a, state in zip([*now, *then], [*program.states] * 2, strict=True)]
-
-
-def _leading(array: Array, args: Sequence[Any]) -> Any:
-    """An argument with its rows first, or behind time."""
-    value = args[array.index]
-    return np.moveaxis(value, array.axis + array.late, array.late) if array.axis else value
-
-
-def _contiguous(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The array itself, or a copy in memory that is used again: a cotangent may be one number, broadcast."""
-    if value.flags.c_contiguous and value.dtype == dtype:
-        return value
+# ---- arguments and results ----
+def contiguous(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A copy in memory that is used again: a cotangent may be one number, broadcast."""
+    if value.size <= FEW:
+        return np.array(value, dtype, order="C")
     made = take(value.shape, dtype)
     np.copyto(made, value, casting="unsafe")
     return made
 
 
-def _flat(value: Any, axis: int | None, dtype: np.dtype) -> np.ndarray:
-    return np.ascontiguousarray(np.moveaxis(value, axis, 0) if axis else value, dtype).ravel()
+def with_rows_at(value: np.ndarray, lead: int, axis: int) -> np.ndarray:
+    """The rows, which the loop keeps at ``lead``, moved to where the tape has them."""
+    return np.ascontiguousarray(np.moveaxis(value, lead, axis))
 
 
-def _packed(program: Program, fixed: dict[int, Any]) -> np.ndarray:
-    """The right operands of products, packed, in memory of an earlier call that has ended."""
+def with_time(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The same at each step."""
+    return np.array(np.broadcast_to(value, shape), dtype)
+
+
+def out_of_range(faults: np.ndarray) -> IndexError:
+    """What is said of an index that the loop did not follow."""
+    return IndexError(
+        f"getitem: index {faults[1]} is out of range for an axis of length {faults[2]}, in the step of a scan; "
+        "indices count from 0"
+    )
+
+
+# ---- memory ----
+def packing_memory(program: Program) -> np.ndarray:
+    """Memory for packed right operands, of an earlier call that has ended if there is any."""
     try:
         packed = program.spare.pop()
     except IndexError:
         packed = _aligned(program.packed_size, program.dtype)
     if program.is_padded:
         packed.fill(0)
-    if program.weights:
-        given: list[Any] = [packed]
-        for slot, perm, columns in program.weights:
-            value = fixed[slot]
-            if perm == (0, 1):
-                given += (np.ascontiguousarray(value, program.dtype).ravel(), columns, 1)
-            elif perm == (1, 0):
-                given += (np.ascontiguousarray(value, program.dtype).ravel(), 1, value.shape[1])
-            else:
-                given += (np.ascontiguousarray(np.transpose(value, perm), program.dtype).ravel(), columns, 1)
-        program.prepare(*given)
     return packed
 
 
@@ -131,47 +67,33 @@ def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
 
 
 # ---- division of the work ----
-def _parts(program: Program, rows: int, length: int) -> list[tuple[int, int]]:
-    """The rows of each thread: whole tiles, and all on one thread when there is little to do."""
-    if not program.is_rowed:
-        return [(0, 1)]
-    if rows <= gemm.ROWS or length * rows * program.scratch_size <= SMALL:
-        return [(0, rows)]
-    each = -(-rows // (thread_count() * gemm.ROWS)) * gemm.ROWS
-    return [(first, min(first + each, rows)) for first in range(0, rows, each)]
+def share(rows: int, work: int) -> int:
+    """The rows of each thread: whole tiles, and all of them on one thread when there is little to do."""
+    if rows <= gemm.ROWS or work <= SMALL:
+        return rows
+    return min(rows, -(-rows // (thread_count() * gemm.ROWS)) * gemm.ROWS)
 
 
-def _steps(program: Program, rows: int, length: int) -> int:
-    """The number of steps in a chunk: rows enough for the products outside the loop, and few enough for the cache."""
-    if program.sums_late or (program.has_before and rows < gemm.ROWS):
-        return max(1, min(length, DEPTH // (rows * program.lead)))
-    return 1 if program.has_before else length
+def spread(scratch_of: Callable, program: Program, mine: int, rows: int, length: int, reverse: bool, steps: int,
+           packed: np.ndarray, faults: np.ndarray, states: Sequence[np.ndarray], arrays: Sequence[np.ndarray],
+           ) -> tuple[np.ndarray, ...]:  # fmt: skip
+    """Run the loop on several threads, of which each has ``mine`` rows, and return scratch that holds all sums."""
+    parts = [(first, min(first + mine, rows)) for first in range(0, rows, mine)]
+    scratch = [scratch_of(take, last - first, steps, rows) for first, last in parts]
+    own = [_own_states(program, states) if first and program.shared else states for first, _ in parts]
+    given = length, reverse
+    fixed = rows, steps, program.numbers, program.scalars, packed, faults
 
+    def part(number: int, first: int, last: int) -> None:
+        program.loop(*given, first, last, *fixed, *scratch[number], *own[number], *arrays)
 
-def _scratch(program: Program, rows: int, steps: int, count: int) -> list[np.ndarray]:
-    """The scratch arrays of one thread."""
-    made = []
-    for kind, size, dtype in program.pools:
-        if kind == "total_shared":
-            made.append(np.zeros(size, dtype))
-        elif kind == "total":
-            made.append(np.zeros(count * size, dtype))
-        elif kind == "work":
-            made.append(take((rows * size,), dtype))
-        elif kind == "work_shared":
-            made.append(np.empty(size, dtype))
-        else:
-            made.append(take(((1 if kind == "chunk_shared" else rows) * steps * size,), dtype))
-    return made
-
-
-# ---- sums ----
-def _added(program: Program, scratch: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
-    """The sums of all threads."""
-    found = {}
-    for name, number in program.totals:
-        total = scratch[0][number]
+    in_parallel(part, [(number, first, last) for number, (first, last) in enumerate(parts)])
+    for _, i in program.totals:
         for other in scratch[1:]:
-            total += other[number]
-        found[name] = total
-    return found
+            scratch[0][i][:] += other[i]
+    return scratch[0]
+
+
+def _own_states(program: Program, states: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The states for a thread: the common arrays, of which it has its rows, and states without rows of its own."""
+    return [a if state.rowed else a.copy() for a, state in zip(states, [*program.states] * 2, strict=True)]

@@ -22,7 +22,8 @@ def _reduce(primitive: Any, x: Any, axis: Any, keepdims: Any, dtype: Any = None)
 
 
 def sum(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None):  # noqa: A001
-    refuse("sum", out=out, initial=initial, where=where)
+    if not (out is None and initial is None and where is None):
+        refuse("sum", out=out, initial=initial, where=where)
     return _reduce(reductions.sum_, a, axis, keepdims, dtype)
 
 

@@ -225,7 +225,6 @@ class EmulatedBackend(NumbaBackend):
         self.done = 0  # calls of ``loop``
         with (
             mock.patch.object(backend, "program_of", self.program),
-            mock.patch.object(run, "_parts", parts),
             mock.patch.object(run, "in_parallel", one_by_one),
             np.errstate(all="ignore"),
         ):
@@ -238,7 +237,10 @@ class EmulatedBackend(NumbaBackend):
     def program(self, step: Any) -> Any:
         if step.tape not in self.programs:
             try:
-                with mock.patch.object(binding, "compiled", self.functions):
+                with (
+                    mock.patch.object(binding, "compiled", self.functions),
+                    mock.patch.object(run, "share", lambda rows, work: min(rows, 3)),
+                ):
                     self.programs[step.tape] = binding.Program(make_plan(step))
             except Unlowered as reason:
                 self.programs[step.tape] = reason
@@ -278,12 +280,6 @@ def installed() -> Iterator[EmulatedBackend]:
     with mock.patch.dict(base._LOADERS, {backend.name: lambda: backend}):
         yield backend
     base._LOADED.pop(backend.name, None)
-
-
-def parts(program: Any, rows: int, length: int) -> list[tuple[int, int]]:
-    if not program.is_rowed:
-        return [(0, 1)]
-    return [(first, min(first + 3, rows)) for first in range(0, rows, 3)]
 
 
 def one_by_one(work: Any, parts: Any) -> None:
