@@ -257,7 +257,7 @@ def test_results_do_not_depend_on_what_lay_in_memory(monkeypatch):
     known, program_of = [], backend.program_of
     monkeypatch.setattr(backend, "program_of", lambda step: known.append(program_of(step)) or known[-1])
     expected = tg.value_and_grad(loss, (0, 1, 2))(*args)
-    assert len(known) == 2
+    assert len(set(known)) == 2
     empty, used = np.empty, []
 
     def spoilt(shape, dtype=float, **options):
