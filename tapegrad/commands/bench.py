@@ -2,6 +2,7 @@
 
     tape     the eager tape against HIPS autograd (needs the package autograd)
     cells    cells over sequences, forward and backward, against torch, JAX and mygrad (needs what it is timed against)
+    loop     what a compiled loop costs beside its arithmetic: calls, first calls, length, memory, spelling, threads
 
 Contenders take turns in one process, and their results are compared before they are timed.
 """
@@ -14,13 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FileError
+from ..errors import FileError, OptionError
 from .arguments import integer, number
 
 if TYPE_CHECKING:
     from ..benchmarks.suite import Measured
 
 SHAPES = "100,1,32,32;100,32,64,128;784,64,1,128;200,64,256,512"
+
+PARTS = "calls,first,length,memory,spelling,threads"
 
 TABLE = (
     "For each cell and shape: what the forward pass takes, and forward and backward pass together, in milliseconds, as "
@@ -37,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tape.add_argument("--rounds", type=integer(1, 10_000), default=15, metavar="N", help="times each is run [15]")
     cells = suites.add_parser("cells", help="cells over sequences against torch, JAX and mygrad", description=TABLE)
     _add_cells(cells)
-    for suite in (tape, cells):
+    loop = suites.add_parser("loop", help="what a compiled loop costs beside its arithmetic")
+    loop.add_argument("--parts", default=PARTS, metavar="NAMES", help=f"of {PARTS.replace(',', ', ')} [all]")
+    loop.add_argument("--rounds", type=integer(1, 10_000), default=9, metavar="N", help="times each is measured [9]")
+    for suite in (tape, cells, loop):
         suite.add_argument("--json", metavar="FILE", help="write the figures here too")
 
 
@@ -92,7 +98,7 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit status."""
-    return {"tape": _tape, "cells": _cells}[args.suite](args)
+    return {"tape": _tape, "cells": _cells, "loop": _loop}[args.suite](args)
 
 
 def _tape(args: argparse.Namespace) -> int:
@@ -138,6 +144,26 @@ def _cells(args: argparse.Namespace) -> int:
                 # Written as it grows: a long run that is interrupted has not been in vain.
                 _write(args.json, lambda: as_json(results, settings))
     return int(any(row.wrong and row.ours for measured in results for row in measured.rows))
+
+
+def _loop(args: argparse.Namespace) -> int:
+    from ..benchmarks.loop import PARTS, as_json, heading, table
+    from ..benchmarks.threads import limited, processors
+
+    names = [name.strip() for name in args.parts.split(",")]
+    if unknown := [name for name in names if name not in PARTS]:
+        raise OptionError(f"--parts: there is no part {unknown[0]!r}; choose from {', '.join(PARTS)}")
+    found: dict[str, list] = {}
+    threads = min(2, len(processors()))
+    with limited(threads):
+        print(heading(threads))
+        for name in names:
+            _progress(name)
+            found[name] = PARTS[name](args.rounds)
+            _progress("")
+            print(f"{name}: {(PARTS[name].__doc__ or '').strip()}\n{table(found[name])}", flush=True)
+            _write(args.json, lambda: as_json(found))
+    return 0
 
 
 def _progress(text: str) -> None:
