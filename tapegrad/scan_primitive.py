@@ -87,6 +87,7 @@ class Scan(Primitive):
 
     family = "control"
     multiple = True
+    reads_result = False  # what the backward loop reads of it is a residual, an array of its own
 
     def run(self, *args: Any, step: Step, length: int, reverse: bool, backend: str, **rest: Any) -> tuple:
         return backends().select(backend, step).run(step, args, length, reverse)

@@ -83,8 +83,13 @@ def _sum_maker(program: Program, result: Result) -> Maker:
         stop = start + rows * columns
         if number == columns:
             return lambda call: call.totals[name][start:stop].reshape(shape)
-        last = first + number
-        return lambda call: call.totals[name][start:stop].reshape(rows, columns)[:, first:last].copy().reshape(shape)
+        last, plain = first + number, shape == (rows, number)
+
+        def columns_of(call: Call) -> np.ndarray:
+            found = call.totals[name][start:stop].reshape(rows, columns)[:, first:last].copy()
+            return found if plain else found.reshape(shape)  # a view would be copied again by who hands it out
+
+        return columns_of
     return lambda call: np.array(np.reshape(_total(program, slot, call), shape), dtype)
 
 
