@@ -203,7 +203,8 @@ class _Joint:
         kept = [(slot, tape.aval(slot)) for slot in residuals]
         cut = step.state + step.ys
         part = subtape(tape, tape.nodes, tape.inputs[: len(self.inputs)], [*outs[:cut], *kept, *outs[cut:]])
-        return type(step)(part, step.params, step.state, step.xs, step.ys + len(kept), step.sums)
+        ys = step.ys + len(kept)
+        return type(step)(part, step.params, step.state, step.xs, ys, step.sums, residuals=len(kept))
 
 
 class BackwardStep:

@@ -21,8 +21,11 @@ class Call:
     args : sequence of array
     fixed : dict
         The values of slots that follow from the parameters.
-    final, kept : list of array
+    final : dict of int to array
+    kept : list of array
         Final states and outputs, as the loop wrote them.
+    trails : dict of int to array
+        The states that are kept for all steps, with one step more.
     totals : dict of str to array
         Sums over rows and time.
     length, count : int
@@ -31,11 +34,13 @@ class Call:
 
     args: Sequence[Any]
     fixed: dict[int, Any]
-    final: list[np.ndarray]
+    final: dict[int, np.ndarray]
     kept: list[np.ndarray]
+    trails: dict[int, np.ndarray]
     totals: dict[str, np.ndarray]
     length: int
     count: int
+    reverse: bool
 
 
 Maker = Callable[[Call], Any]
@@ -50,6 +55,8 @@ def maker(program: Program, result: Result) -> Maker:
         if not result.axis and program.outputs[what][2] == dtype:
             return lambda call: call.kept[what]
         return lambda call: _tape_form(call.kept[what], result, 1)
+    if result.kind == "trail":
+        return lambda call: _tape_form(_seen(call, *what), result, 1)
     if result.kind == "x":
         return lambda call: np.array(call.args[what])
     if result.kind == "sum":
@@ -59,6 +66,11 @@ def maker(program: Program, result: Result) -> Maker:
     if result.late:
         return lambda call: np.array(np.broadcast_to(constant(call), (call.length, *shape)), dtype)
     return lambda call: np.array(call.length * np.asarray(constant(call)), dtype)
+
+
+def _seen(call: Call, state: int, new: bool) -> np.ndarray:
+    """A state at all steps, as it was read or as it was given."""
+    return call.trails[state][1:] if new != call.reverse else call.trails[state][:-1]
 
 
 def _with_rows(flat: np.ndarray, result: Result, count: int) -> np.ndarray:

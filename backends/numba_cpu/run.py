@@ -22,12 +22,12 @@ def execute(program: Program, args: Sequence[Any], length: int, reverse: bool) -
     """Run the loop: the final states, the ys and the sums."""
     count = program.rows(args)
     fixed = _once(program, args)
-    now = [np.array(_leading(a, args), a.dtype).ravel() for a in program.states]
-    then = [np.empty_like(a) for a in now]
     memory = take if length * count > FEW else np.empty
+    now, then, trails = _states(program, args, length, reverse, memory)
     kept = [memory((length, count, *shape) if rowed else (length, *shape), dtype)
             for rowed, shape, dtype in program.outputs]  # fmt: skip
     arrays = [
+        *[a.ravel() for a in trails.values()],
         *[_contiguous(_leading(a, args), a.dtype).ravel() for a in program.streams],
         *[_flat(fixed[slot], axis, dtype) for slot, axis, dtype in program.fixed],
         *[a.ravel() for a in kept],
@@ -38,7 +38,7 @@ def execute(program: Program, args: Sequence[Any], length: int, reverse: bool) -
     faults = np.zeros(3, np.int64) if program.is_indexed else _NO_FAULTS
     packed = _packed(program, fixed)
     before = (program.numbers, program.scalars, packed, faults)
-    states = [_states(program, now, then, number) for number in range(len(parts))]
+    states = [_of_thread(program, now, then, number) for number in range(len(parts))]
 
     def part(number: int, first: int, last: int) -> None:
         program.loop(length, reverse, first, last, count, steps, *before, *scratch[number], *states[number], *arrays)
@@ -53,8 +53,9 @@ def execute(program: Program, args: Sequence[Any], length: int, reverse: bool) -
             f"getitem: index {faults[1]} is out of range for an axis of length {faults[2]}, in the step of a scan; "
             "indices count from 0"
         )
-    final = now if length % 2 == 0 else then
-    call = Call(args, fixed, final, kept, _added(program, scratch), length, count)
+    final = dict(zip(program.plain, now if length % 2 == 0 else then, strict=True))
+    final.update({k: trail[0 if reverse else -1].copy() for k, trail in trails.items()})
+    call = Call(args, fixed, final, kept, trails, _added(program, scratch), length, count, reverse)
     return tuple([make(call) for make in program.makers])
 
 
@@ -75,11 +76,26 @@ def _once(program: Program, args: Sequence[Any]) -> dict[int, Any]:
     return fixed
 
 
-def _states(program: Program, now: list, then: list, number: int) -> list[np.ndarray]:
+def _states(
+    program: Program, args: Sequence[Any], length: int, reverse: bool, memory: Any
+) -> tuple[list[np.ndarray], list[np.ndarray], dict[int, np.ndarray]]:
+    """The states as they are and memory for those to come; and those that are kept for all steps."""
+    plain = [program.states[k] for k in program.plain]
+    now = [np.array(_leading(a, args), a.dtype).ravel() for a in plain]
+    trails = {}
+    for k in program.trails:
+        first, dtype = _leading(program.states[k], args), program.states[k].dtype
+        trails[k] = memory((length + 1, *np.shape(first)), dtype)
+        trails[k][-1 if reverse else 0] = first
+    return now, [np.empty_like(a) for a in now], trails
+
+
+def _of_thread(program: Program, now: list, then: list, number: int) -> list[np.ndarray]:
     """The states for one thread: the common arrays, of which it has its rows, and states without rows of its own."""
     if number == 0 or not program.shared:
         return [*now, *then]
-    return [a if state.rowed else a.copy() for a, state in zip([*now, *then], [*program.states] * 2, strict=True)]
+    rowed = [program.states[k].rowed for k in program.plain]
+    return [a if own else a.copy() for a, own in zip([*now, *then], rowed * 2, strict=True)]
 
 
 def _leading(array: Array, args: Sequence[Any]) -> Any:
