@@ -9,6 +9,7 @@ import numpy as np
 
 from .dependence import dependents, influences, sources, subtape
 from .primitives.elementwise import Elementwise
+from .primitives.indexing import Getitem
 from .primitives.registry import is_inexact
 from .primitives.shaping import Shaping
 from .simplify import simplified
@@ -188,7 +189,9 @@ class _Joint:
             fixed.update(range(start, start + (len(node.ans) if primitive.multiple else 1)))
             at_hand.update(fixed)
             return at_hand
-        light = isinstance(primitive, Shaping) or (isinstance(primitive, Elementwise) and primitive.name in CHEAP)
+        slices = isinstance(primitive, Getitem) and len(node.slots) == 1
+        light = slices or isinstance(primitive, Shaping)
+        light |= isinstance(primitive, Elementwise) and primitive.name in CHEAP
         if light and all(s in self._computable(s, at_hand, fixed) for s in parents):
             at_hand.add(slot)
         return at_hand
@@ -200,7 +203,8 @@ class _Joint:
         kept = [(slot, tape.aval(slot)) for slot in residuals]
         cut = step.state + step.ys
         part = subtape(tape, tape.nodes, tape.inputs[: len(self.inputs)], [*outs[:cut], *kept, *outs[cut:]])
-        return type(step)(part, step.params, step.state, step.xs, step.ys + len(kept), step.sums)
+        ys = step.ys + len(kept)
+        return type(step)(part, step.params, step.state, step.xs, ys, step.sums, residuals=len(kept))
 
 
 class BackwardStep:

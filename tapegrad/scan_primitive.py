@@ -38,14 +38,16 @@ class Step:
         The numbers of inputs, in this order.
     ys, sums : int
         The numbers of outputs behind the ``state`` new states.
+    residuals : int
+        How many of the last ys are read by a backward step alone: these may share memory.
     captured : list
         Values of the last params, which the step closed over.
     """
 
     def __init__(self, tape: AbstractTape, params: int, state: int, xs: int, ys: int, sums: int = 0,
-                 captured: Sequence[Any] = ()):  # fmt: skip
+                 captured: Sequence[Any] = (), residuals: int = 0):  # fmt: skip
         self.tape, self.params, self.state, self.xs, self.ys, self.sums = tape, params, state, xs, ys, sums
-        self.captured = list(captured)
+        self.captured, self.residuals = list(captured), residuals
 
     @classmethod
     def of_trace(cls, tape: AbstractTape, params: int, state: int, xs: int, ys: int) -> Step:
@@ -87,6 +89,7 @@ class Scan(Primitive):
 
     family = "control"
     multiple = True
+    reads_result = False  # what the backward loop reads of it is a residual, an array of its own
 
     def run(self, *args: Any, step: Step, length: int, reverse: bool, backend: str, **rest: Any) -> tuple:
         return backends().select(backend, step).run(step, args, length, reverse)

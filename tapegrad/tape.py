@@ -102,6 +102,14 @@ class ReverseTape(Tape):
         ans = apply(primitive, values, options)
         return [Tensor(self, value) for value in ans] if primitive.multiple else Tensor(self, ans)
 
+    def unread(self) -> set[int]:
+        """The slots whose values no derivative reads."""
+        found: set[int] = set()
+        for slot, node in enumerate(self.nodes):
+            if node is not None and not node.primitive.reads_result:
+                found.update(range(slot, slot + node.primitive.count(node.options)))
+        return found.difference(*[node.slots for node in self.nodes if node is not None]) if found else found
+
     def compute(self, primitive: Primitive, values: list, options: dict[str, Any]) -> Any:
         """The result of an operation on the values inside: arrays in the outermost trace, else maybe Tensors."""
         if self.level > 1:

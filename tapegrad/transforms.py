@@ -244,8 +244,9 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
         check_alive("vjp", result, tape)
     slots = [_slot(tape, result) for result in results]
     tape.outputs = [(slot, _value(tape, r)) for slot, r in zip(slots, results, strict=True)]
-    # The caller may write into what it is given; the tape keeps its own.
-    values = [v.copy() if type(v) is np.ndarray else v for _, v in tape.outputs]
+    # The caller may write into what it is given: what the tape will read again is copied.
+    spare = tape.unread() if len(set(slots)) == len(slots) else set()
+    values = [v.copy() if type(v) is np.ndarray and slot not in spare else v for slot, v in tape.outputs]
 
     def pullback(cotangent: Any) -> Any:
         given, given_structure = pytree.flatten(cotangent)

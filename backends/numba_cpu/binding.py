@@ -37,9 +37,10 @@ class Result:
     Attributes
     ----------
     kind : str
-        "next" (a state), "y", "x" (an argument), "sum", "literal" or "fixed".
+        "next" (a state), "y", "trail", "x" (an argument), "sum", "literal" or "fixed".
     what : object
-        The number of the state, the output or the argument; the slot; the literal.
+        The number of the state, the output or the argument; the slot; the literal; for a trail the number of the state
+        and whether it is the new one.
     late : bool
         Whether it has a leading axis of time.
     again : bool
@@ -79,6 +80,8 @@ class Program:
     source : str
         What is compiled.
     states, streams : list of Array
+    plain, trails : list of int
+        The numbers of the states that take turns in two places, and of those that are kept for all steps.
     fixed : list of (slot, axis, dtype)
         Values that follow from the parameters, as the loop reads them.
     weights : list of (slot, perm, columns)
@@ -123,7 +126,8 @@ class Program:
         self.fixed = [(values[b].slot, axes.get(values[b].slot), lowering.storage(b)) for b in lowering.fixed]
         columns = {(w.slot, w.perm): w.N for w, _, _ in lowering.packed.weights}
         self.weights = [(slot, perm, columns[slot, perm]) for slot, perm in lowering.weights]
-        self.shared = any(not a.rowed for a in self.states)
+        self.plain, self.trails = lowering.plain, lowering.trails.states
+        self.shared = any(not self.states[k].rowed for k in self.plain)
         self.packed_size, self.is_padded = lowering.packed.size, lowering.packed.padded
         self.outputs = [(values[b].rowed, values[b].shape, lowering.storage(b)) for b in lowering.outputs]
 
@@ -151,9 +155,9 @@ class Program:
                 axis = axes.get(self.tape.inputs[step.params + k])
                 self.results.append(Result("next", k, aval, late, value.rowed, axis, value.shape))
             elif kind == "value":
-                value = values[what]
-                number = lowering.outputs.index(what)
-                self.results.append(Result("y", number, aval, late, value.rowed, axes.get(value.slot)))
+                value, trail = values[what], lowering.trails.shown.get(what)
+                kind, where = ("y", lowering.outputs.index(what)) if trail is None else ("trail", trail)
+                self.results.append(Result(kind, where, aval, late, value.rowed, axes.get(value.slot)))
             else:
                 again = kind == "sum" and graph.results.index((kind, what)) < k
                 number = self.tape.inputs.index(what) if kind == "x" else what

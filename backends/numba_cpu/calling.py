@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .binding import Array, Block, Program, Result
 
 
-_NUMPY = ("array", "asarray", "ascontiguousarray", "empty", "zeros", "moveaxis", "transpose")
+_NUMPY = ("array", "asarray", "ascontiguousarray", "empty", "zeros", "shape", "moveaxis", "transpose")
 _HELPERS = ("contiguous", "out_of_range", "packing_memory", "share", "spread", "with_rows_at", "with_time")
 
 
@@ -105,11 +105,16 @@ class Caller:
         return f"{self.constant(node.primitive.run, f'{name}{slot}')}({', '.join(given)})"
 
     def outputs(self) -> None:
-        """States before and after a step, and what the loop writes."""
+        """States before and after a step, those that are kept for all steps, and what the loop writes."""
         p = self.program
-        for k, state in enumerate(p.states):
-            self.emit(f'now{k} = array({self.leading(state)}, {self.dtype(state.dtype)}, order="C")')
-            self.emit(f"then{k} = empty(now{k}.shape, {self.dtype(state.dtype)})")
+        for k in p.plain:
+            state, dtype = p.states[k], self.dtype(p.states[k].dtype)
+            self.emit(f'now{k} = array({self.leading(state)}, {dtype}, order="C")')
+            self.emit(f"then{k} = empty(now{k}.shape, {dtype})")
+        for k in p.trails:
+            self.emit(f"first{k} = {self.leading(p.states[k])}")
+            self.emit(f"trail{k} = memory((length + 1, *shape(first{k})), {self.dtype(p.states[k].dtype)})")
+            self.emit(f"trail{k}[-1 if reverse else 0] = first{k}")
         for k, (rowed, shape, dtype) in enumerate(p.outputs):
             whole = "".join(f"{n}, " for n in ("length", *(["rows"] if rowed else []), *shape))
             self.emit(f"y{k} = memory(({whole}), {self.dtype(dtype)})")
@@ -134,9 +139,10 @@ class Caller:
         self.emit(f"mine = share(rows, length * rows * {p.scratch_size})" if p.is_rowed else "mine = rows")
         self.emit(f"steps = {self.steps()}")
         self.emit("faults = zeros(3, int64)" if p.is_indexed else "faults = NO_FAULTS")
-        states = [f"{name}{k}.ravel(), " for name in ("now", "then") for k in range(len(p.states))]
+        states = [f"{name}{k}.ravel(), " for name in ("now", "then") for k in p.plain]
         self.emit(f"states = ({''.join(states)})")
-        arrays = [self.stream(k, a) for k, a in enumerate(p.streams)]
+        arrays = [f"trail{k}.ravel()" for k in p.trails]
+        arrays += [self.stream(k, a) for k, a in enumerate(p.streams)]
         for slot, axis, dtype in p.fixed:
             name = f"moveaxis({self.fixed[slot]}, {axis}, 0)" if axis else self.fixed[slot]
             arrays.append(f"ascontiguousarray({name}, {self.dtype(dtype)}).ravel()")
@@ -156,10 +162,12 @@ class Caller:
         if p.is_indexed:
             self.emit("if faults[0]:")
             self.emit("    raise out_of_range(faults)")
-        if p.states:
-            names = [f"{''.join(f'{name}{k}, ' for k in range(len(p.states)))}" for name in ("now", "then")]
+        if p.plain:
+            now, then = ("".join(f"{name}{k}, " for k in p.plain) for name in ("now", "then"))
             self.emit("if length % 2:")
-            self.emit(f"    {names[0]} = {names[1]}")
+            self.emit(f"    {now} = {then}")
+        for k in p.trails:
+            self.emit(f"now{k} = trail{k}[0 if reverse else -1].copy()")
 
     def scratch(self) -> str:
         """The scratch arrays of a thread, of so many rows."""
@@ -198,6 +206,10 @@ class Caller:
             return self.tape_form(f"now{what}", result, self.program.states[what].dtype, 0)
         if result.kind == "y":
             return self.tape_form(f"y{what}", result, self.program.outputs[what][2], 1)
+        if result.kind == "trail":
+            state, new = what
+            seen = f"(trail{state}[1:] if reverse != {new} else trail{state}[:-1])"
+            return self.tape_form(seen, result, self.program.states[state].dtype, 1)
         if result.kind == "x":
             return f"array(a{what})"
         if result.kind == "sum":

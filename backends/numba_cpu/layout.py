@@ -13,6 +13,7 @@ import numpy as np
 
 from ..graph import Access, Op
 from ..plan import SECTIONS, Plan
+from .trails import find_trails
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ class Layout:
         self.pools: dict[str, int] = {}  # scratch arrays and their elements for each row (or step, or in all)
         self.streams: list[int] = []
         self.fixed: list[int] = []
-        self.outputs = [i for i, value in enumerate(self.graph.values) if value.source == "y"]
+        self.trails = find_trails(plan)
+        outputs = [i for i, value in enumerate(self.graph.values) if value.source == "y"]
+        self.outputs = [i for i in outputs if i not in self.trails.shown]
         self.places: dict[int, Place] = {}
         self.aliases: dict[int, int] = {}
         # Scratch of a chunk: what sections pass on, and what is computed for many steps together.
@@ -83,11 +86,12 @@ class Layout:
 
     def _find(self, base: int) -> Place:
         value, n = self.graph.values[base], self.graph.values[base].size
-        if value.source == "state":
-            k = self.graph.tape.inputs.index(value.slot) - self.graph.step.params
-            return self._rows(f"s{k}", value.rowed, n)
-        if value.source == "next":
-            return self._rows(f"n{value.slot}", value.rowed, n)
+        if value.source in ("state", "next"):
+            new = value.source == "next"
+            k = value.slot if new else self.graph.tape.inputs.index(value.slot) - self.graph.step.params
+            if k in self.trails.states:
+                return self._steps(f"h{k}", value.rowed, n, " + 1 - back" if new else " + back")
+            return self._rows(f"{'n' if new else 's'}{k}", value.rowed, n)
         if value.source == "fixed":
             if base not in self.fixed:
                 self.fixed.append(base)
@@ -109,10 +113,12 @@ class Layout:
         first = f"r0 * {n}" if rowed else "0"
         return Place(array, f"i * {n}" if rowed else "0", first, n, "0", first)
 
-    def _steps(self, array: str, rowed: bool, n: int) -> Place:
+    def _steps(self, array: str, rowed: bool, n: int, later: str = "") -> Place:
+        t, low = (f"({name}{later})" if later else name for name in ("t", "low"))
         if rowed:
-            return Place(array, f"(t * B + i) * {n}", f"(t * B + r0) * {n}", n, f"B * {n}", f"(low * B + r0) * {n}")
-        return Place(array, f"t * {n}", f"t * {n}", n, f"{n}", f"low * {n}")
+            start, first, origin = (f"({step} * B + {row}) * {n}" for step, row in ((t, "i"), (t, "r0"), (low, "r0")))
+            return Place(array, start, first, n, f"B * {n}", origin)
+        return Place(array, f"{t} * {n}", f"{t} * {n}", n, f"{n}", f"{low} * {n}")
 
     def pool(self, kind: str, rowed: bool, dtype: np.dtype) -> str:
         """The name of a scratch array."""

@@ -154,15 +154,16 @@ class Lowering(Products, Nests):
         """All states and outputs are arguments, whether they are read or not."""
         step, tape = self.graph.step, self.graph.tape
         self.states = [self.graph.base[slot] for slot in tape.inputs[step.params : step.params + step.state]]
+        self.plain = [k for k in range(step.state) if k not in self.trails.states]
 
     @property
     def arguments(self) -> list[str]:
         """The names of the arrays, in the order of the arguments."""
-        count = len(self.states)
         return [
             *sorted(self.pools),
-            *[f"s{k}" for k in range(count)],
-            *[f"n{k}" for k in range(count)],
+            *[f"s{k}" for k in self.plain],
+            *[f"n{k}" for k in self.plain],
+            *[f"h{k}" for k in self.trails.states],
             *[f"x{k}" for k in range(len(self.streams))],
             *[f"f{k}" for k in range(len(self.fixed))],
             *[f"y{k}" for k in range(len(self.outputs))],
@@ -186,9 +187,9 @@ class Lowering(Products, Nests):
         return "\n".join([*lines, "    return"]) + "\n"
 
     def _loop(self, body: dict[str, list[str]]) -> str:
-        count = len(self.states)
         head = ["T", "reverse", "r0", "r1", "B", "C", "numbers", "scalars", "packed", "faults", *self.arguments]
         lines = [f"def loop({', '.join(head)}):", "    held_mode = flush_denormals()", "    M = r1 - r0"]
+        lines += ["    back = 1 if reverse else 0"] if self.trails.states else []
         lines += [f"    k{i} = spread(numbers, {i})" for i in range(len(self.numbers))]
         lines += [
             "    for begun in range(0, T, C):",
@@ -198,8 +199,8 @@ class Lowering(Products, Nests):
         lines += _titled("before", body["before"], 8)
         lines += ["        for past in range(begun, begun + L):", "            t = T - 1 - past if reverse else past"]
         lines += ["            c = t - low", *_titled("loop", body["loop"], 12)]
-        if count:
-            now, then = [f"s{k}" for k in range(count)], [f"n{k}" for k in range(count)]
+        if self.plain:
+            now, then = [f"s{k}" for k in self.plain], [f"n{k}" for k in self.plain]
             lines.append(f"            {', '.join(now + then)} = {', '.join(then + now)}")
         lines += _titled("after", body["after"], 8)
         return "\n".join([*lines, "    restore_denormals(held_mode)", "    return"]) + "\n"

@@ -96,4 +96,5 @@ def spread(scratch_of: Callable, program: Program, mine: int, rows: int, length:
 
 def _own_states(program: Program, states: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The states for a thread: the common arrays, of which it has its rows, and states without rows of its own."""
-    return [a if state.rowed else a.copy() for a, state in zip(states, [*program.states] * 2, strict=True)]
+    rowed = [program.states[k].rowed for k in program.plain]
+    return [a if own else a.copy() for a, own in zip(states, rowed * 2, strict=True)]

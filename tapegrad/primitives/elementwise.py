@@ -7,6 +7,7 @@ the symbolic reading.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -122,12 +123,16 @@ def power_base(g, ans, x, y):
 
 def power_exponent(g, ans, x, y):
     """d x^y / dy = x^y log x, and its limit 0 at x = 0."""
+    if isinstance(x, (int, float)):
+        return g * (ans * (math.log(x) if x > 0 else math.nan) if x else 0.0)
     zero = np.equal(x, 0)
     return g * np.where(zero, 0.0, ans * np.log(np.where(zero, 1.0, x)))
 
 
 def gap(x, y):
     """x - y, and 0 where both are the same infinity."""
+    if any(type(number) in (int, float) and math.isfinite(number) for number in (x, y)):
+        return x - y  # a choice between two Python numbers would be a float64 array, and all behind it
     ends = np.logical_and(np.equal(x, y), np.logical_not(np.isfinite(x)))
     return np.where(ends, 0.0, x - np.where(ends, 0.0, y))
 

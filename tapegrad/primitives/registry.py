@@ -29,12 +29,16 @@ class Primitive:
     differentiable : bool
     reads_inputs : bool
         Whether the derivative reads the arguments, so that they must be kept unchanged.
+    reads_result : bool
+        Whether the derivative reads the result, or may give out memory that it shares. Where it does not, the result
+        may be the caller's own.
     """
 
     family = "user"
     multiple = False
     differentiable = True
     reads_inputs = True
+    reads_result = True
     augment: Callable[..., Any] | None = None  # records itself on a ReverseTape, with what its pull will need
     push_with: Callable[..., Any] | None = None  # computes results and tangents together
 

@@ -137,6 +137,38 @@ def test_arrays_that_a_step_and_a_checkpoint_capture():
         w[...], xs[...] = w_before, xs_before
 
 
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+@pytest.mark.parametrize(
+    "of",
+    [lambda s, ys: (s, ys), lambda s, ys: (ys, ys), lambda s, ys: (s, ys, ys * ys * s), lambda s, ys: ys.T],
+    ids=["alone", "twice", "read again", "a view"],
+)
+def test_results_of_a_scan_that_change(of, backend):
+    """They are the caller's own, and need no copy where the tape does not read them again."""
+    rng = np.random.default_rng(0)
+    w, s, xs = rng.normal(size=(3, 3)), rng.normal(size=(2, 3)), rng.normal(size=(5, 2, 3))
+
+    def f(w, s, xs):
+        def step(w, s, x):
+            h = np.tanh(x + s @ w)
+            return h * x, h
+
+        return of(*tg.scan(step, w, s, xs, backend=backend))
+
+    value, pullback = tg.vjp(f, w, s, xs)
+    u = tg.tree_map(lambda y: rng.normal(size=y.shape), value)
+    before = [np.array(g) for g in pullback(u)]
+    leaves = tg.tree_leaves(value)
+    assert not any(np.shares_memory(a, b) for i, a in enumerate(leaves) for b in leaves[i + 1 :])
+    scan = next(node for node in pullback.tape.nodes if node is not None)
+    shared = any(np.shares_memory(a, b) for a in leaves for b in scan.ans)
+    assert shared == (leaves[0].shape == s.shape and len(leaves) == 2)
+    for leaf in leaves:
+        spoil(leaf)
+    for g, expected in zip(pullback(u), before, strict=True):
+        np.testing.assert_array_equal(g, expected)
+
+
 def test_a_training_loop_that_updates_in_place():
     """The same numbers as with fresh arrays at each step."""
     xs, ts = np.random.default_rng(0).normal(size=(2, 8, 3))

@@ -161,3 +161,14 @@ def test_a_whole_float32_program_never_leaves_float32():
 
 def test_the_primitives_named_here_exist():
     assert set(BINARY) | set(UNARY) <= set(PRIMITIVES)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", BINARY)
+def test_derivatives_of_float32_hold_nothing_wider(name):
+    """A choice between two Python numbers would be float64, and with it all that is computed from it."""
+    f, x = getattr(np, name), np.float32([0.5, 2.0])
+    for g in (lambda x: f(x, 2.0), lambda x: f(2.0, x), lambda x: f(x, x), lambda x: f(x, 0)):
+        tape = tg.trace(lambda x, u, g=g: (tg.vjp(g, x)[1](u), tg.jvp(g, (x,), (u,))))(x, x)
+        slots = [slot for slot, node in enumerate(tape.nodes) if node is not None]
+        assert "float64" not in {str(tape.aval(slot).dtype) for slot in slots}
