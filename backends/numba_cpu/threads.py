@@ -6,11 +6,13 @@ Whoever hands out a job works on its parts as well, so that it ends even when al
 
 from __future__ import annotations
 
+import ctypes
 import os
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tapegrad.errors import OptionError
@@ -108,16 +110,35 @@ class Pool:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self.size = 0
+        self.workers: list[threading.Thread] = []
+        self.places: set[int] = set()  # the processors that the workers may run on
 
     def hand_out(self, job: Job, workers: int) -> None:
-        if self.size < workers:
+        if len(self.workers) < workers:
             with self.lock:
-                while self.size < workers:
-                    threading.Thread(target=self._serve, name=f"tapegrad-{self.size}", daemon=True).start()
-                    self.size += 1
+                while len(self.workers) < workers:
+                    name = f"tapegrad-{len(self.workers)}"
+                    self.workers.append(threading.Thread(target=self._serve, name=name, daemon=True))
+                    self.workers[-1].start()
+                self.places = set()
+        self._keep_apart()
         for _ in range(workers):
             self.jobs.put(job)
+
+    def _keep_apart(self) -> None:
+        """Bar the workers from the processor that this thread is on.
+
+        Some systems wake a worker on the processor of who called it, where it waits for milliseconds while another
+        processor is idle: virtual machines whose processors seem to share no cache.
+        """
+        if _processor is None:
+            return
+        places = os.sched_getaffinity(0) - {_processor()}
+        if places and places != self.places:
+            for worker in list(self.workers):
+                with suppress(OSError):  # not allowed: the system decides
+                    os.sched_setaffinity(worker.native_id or 0, places)
+            self.places = places
 
     def _serve(self) -> None:
         _here.worker = True
@@ -125,6 +146,15 @@ class Pool:
             self.jobs.get().help()
 
 
+def _processor_call() -> Callable[[], int] | None:
+    """A function that tells on which processor a thread runs, where there is one and threads can be kept from it."""
+    try:
+        return ctypes.CDLL(None).sched_getcpu if hasattr(os, "sched_setaffinity") else None
+    except (AttributeError, OSError, TypeError):
+        return None
+
+
+_processor = _processor_call()
 _pool = Pool()
 
 

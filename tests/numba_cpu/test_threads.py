@@ -140,7 +140,7 @@ def test_calls_from_several_threads_at_once(monkeypatch):
     for caller in callers:
         caller.join(PATIENCE)
     assert results == [True] * 360
-    assert threads._pool.size <= 2, "callers share the workers"
+    assert len(threads._pool.workers) <= 2, "callers share the workers"
 
 
 def test_a_busy_pool_keeps_nobody_waiting(two_threads):
@@ -235,3 +235,28 @@ def test_a_child_makes_its_own_threads(two_threads, busy):
     leave.set()
     if busy:
         caller.join(PATIENCE)
+
+
+# ---- processors ----
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not place threads on request")
+def test_workers_are_kept_off_the_processor_of_their_caller(monkeypatch):
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("one processor")
+    monkeypatch.setenv("TAPEGRAD_NUM_THREADS", "2")
+    monkeypatch.setattr(threads, "_pool", threads.Pool())
+    for caller in (min(allowed), max(allowed), min(allowed)):
+        monkeypatch.setattr(threads, "_processor", lambda caller=caller: caller)
+        in_parallel(lambda part: None, [(0,), (1,)])
+        (worker,) = threads._pool.workers
+        assert os.sched_getaffinity(worker.native_id) == allowed - {caller}
+    assert os.sched_getaffinity(0) == allowed
+
+    def refused(thread, places):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refused)
+    monkeypatch.setattr(threads, "_processor", lambda: max(allowed))
+    done = []
+    in_parallel(done.append, [(0,), (1,)])
+    assert sorted(done) == [0, 1]
