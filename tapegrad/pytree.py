@@ -99,7 +99,9 @@ class Structure:
         leaves = list(leaves)
         if len(leaves) != self.size:
             raise StructureError(f"unflatten: {len(leaves)} leaves came for {self!r}, which holds {self.size}")
-        return self._filled(leaves) if self.flat else self._build(iter(leaves))
+        if self.flat:
+            return self._filled(leaves)
+        return leaves[0] if self.kind == LEAF else self._build(iter(leaves))
 
     def _build(self, leaves: Iterator[Any]) -> Any:
         kind = self.kind

@@ -20,7 +20,8 @@ from .masks import Masks
 from .rules import checkpoint as checkpointed
 from .signatures import Flat, Signature, flat, together
 
-_backend: ContextVar[str | None] = ContextVar("tapegrad_backend", default=None)
+# What the process starts with. To ask the environment at each call would take longer than to find the compiled loop.
+_backend: ContextVar[str] = ContextVar("tapegrad_backend", default=os.environ.get("TAPEGRAD_BACKEND") or "auto")
 
 
 class backend(ContextDecorator):  # noqa: N801 - read as `with backend(name):`
@@ -50,8 +51,8 @@ class backend(ContextDecorator):  # noqa: N801 - read as `with backend(name):`
 
 
 def chosen_backend(name: str) -> str:
-    """The argument, else the ``with`` block, else TAPEGRAD_BACKEND, else "auto"."""
-    return name if name != "auto" else _backend.get() or os.environ.get("TAPEGRAD_BACKEND") or "auto"
+    """The argument, else the ``with`` block, else what TAPEGRAD_BACKEND was at import, else "auto"."""
+    return _backend.get() if name == "auto" else name
 
 
 def scan(

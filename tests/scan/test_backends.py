@@ -1,5 +1,9 @@
 """The choice of a backend."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,7 +12,7 @@ from tapegrad import backends
 from tapegrad.errors import BackendError, UnsupportedPrimitive
 
 
-def test_backends_are_chosen_by_argument_block_and_environment(monkeypatch):
+def test_backends_are_chosen_by_argument_and_block(monkeypatch):
     used = []
 
     class Spy:
@@ -34,12 +38,16 @@ def test_backends_are_chosen_by_argument_block_and_environment(monkeypatch):
         assert len(used) == 1
         run(backend="spy")
         assert len(used) == 2
-    monkeypatch.setenv("TAPEGRAD_BACKEND", "reference")
-    run()
-    assert len(used) == 2
-    monkeypatch.delenv("TAPEGRAD_BACKEND")
-    run()
-    assert len(used) == 3, "auto prefers the backend that was registered last"
+    with tg.backend("auto"):
+        run()
+        assert len(used) == 3, "auto prefers the backend that was registered last"
+
+
+def test_the_environment_says_what_a_process_starts_with():
+    code = "import tapegrad.scan as _, sys; print(sys.modules['tapegrad.scan'].chosen_backend(sys.argv[1]))"
+    for given, asked, chosen in [("reference", "auto", "reference"), ("", "auto", "auto"), ("reference", "it", "it")]:
+        command, environment = [sys.executable, "-c", code, asked], os.environ | {"TAPEGRAD_BACKEND": given}
+        assert subprocess.check_output(command, env=environment, text=True).strip() == chosen
 
 
 def test_auto_falls_back_with_one_warning_and_a_name_never_does(monkeypatch):
@@ -55,12 +63,12 @@ def test_auto_falls_back_with_one_warning_and_a_name_never_does(monkeypatch):
     monkeypatch.setattr(backends.base, "_LOADERS", dict(backends.base._LOADERS))
     monkeypatch.setattr(backends.base, "_LOADED", {})
     monkeypatch.setattr(backends.base, "_WARNED", set())
-    monkeypatch.delenv("TAPEGRAD_BACKEND", raising=False)
     backends.register("poor", Poor)
     run = lambda **options: tg.scan(lambda p, s, x: (np.tanh(s), s), None, 0.0, np.ones(3), **options)  # noqa: E731
-    with pytest.warns(UserWarning, match="'poor' cannot run the primitive 'tanh'"):
-        run()
-    run()  # a second warning would be an error
+    with tg.backend("auto"):
+        with pytest.warns(UserWarning, match="'poor' cannot run the primitive 'tanh'"):
+            run()
+        run()  # a second warning would be an error
     with pytest.raises(UnsupportedPrimitive, match=r"'poor' cannot run the primitive 'tanh'.*'reference'"):
         run(backend="poor")
 
