@@ -32,6 +32,7 @@ Row = dict[str, Any]
 SMALL = Shape(1, 1, 8, 8)
 LENGTHS = (100, 1_000, 10_000, 100_000)
 MILLION = 1_000_000
+CELLS = "lstm,gru,elman,peephole,fastweights,drawn1"
 THREADED = (Shape(100, 32, 64, 128), Shape(784, 64, 1, 128), Shape(200, 64, 256, 512))
 
 
@@ -97,7 +98,7 @@ def threads(rounds: int) -> list[Row]:
         return []
     peak = fma_peak("float32", 2)
     rows = []
-    for entry in entries("lstm,gru,elman,peephole,fastweights,drawn1", []):
+    for entry in entries(CELLS, []):
         for shape in THREADED:
             work = Work.draw(entry.name, entry.build(shape), shape)
             times = _timed({n: _with_threads(n, lambda w=work: w.both("numba")) for n in ("1", "2")}, rounds, 3.0)

@@ -64,7 +64,8 @@ def long_gradient(steps: int) -> list[dict[str, Any]]:
 
 def _run(code: str, *arguments: str, **variables: str) -> dict[str, Any]:
     command = [sys.executable, "-c", code, *arguments]
-    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+    environment = os.environ | {"TAPEGRAD_BACKEND": "numba"} | variables
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise TapegradError(f"bench loop: a process that it started failed: {done.stderr.strip().splitlines()[-1:]}")
     return json.loads(done.stdout)

@@ -41,7 +41,7 @@ class Einsum(LSTM):
 
 
 class Swapped(LSTM):
-    """Weights turned twice, operands the other way round, the logistic function as half a tanh."""
+    """Column vectors: operands the other way round, everything turned twice."""
 
     def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
         p, (h, c) = params, state
@@ -49,9 +49,8 @@ class Swapped(LSTM):
         def gate(k: str) -> Any:
             return (p[f"W_h{k}"].T @ h.T).T + (p[f"W_x{k}"].T @ x.T).T + p[f"b_{k}"]
 
-        i, f, o = (0.5 + 0.5 * np.tanh(0.5 * gate(k)) for k in "ifo")
-        g = np.tanh(gate("g"))
-        c = f * c + i * g
+        i, f, o = (sigmoid(gate(k)) for k in "ifo")
+        c = f * c + i * np.tanh(gate("g"))
         h = o * np.tanh(c)
         return (h, c), h
 
