@@ -108,9 +108,9 @@ class Caller:
         """States before and after a step, those that are kept for all steps, and what the loop writes."""
         p = self.program
         for k in p.plain:
-            state, dtype = p.states[k], self.dtype(p.states[k].dtype)
-            self.emit(f'now{k} = array({self.leading(state)}, {dtype}, order="C")')
-            self.emit(f"then{k} = empty(now{k}.shape, {dtype})")
+            state, kind = p.states[k], self.dtype(p.states[k].dtype)
+            self.emit(f'now{k} = array({self.leading(state)}, {kind}, order="C")')
+            self.emit(f"then{k} = empty(now{k}.shape, {kind})")
         for k in p.trails:
             self.emit(f"first{k} = {self.leading(p.states[k])}")
             self.emit(f"trail{k} = memory((length + 1, *shape(first{k})), {self.dtype(p.states[k].dtype)})")

@@ -11,6 +11,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,8 @@ def calls(rounds: int) -> list[Row]:
     for T in (1, 101):
         xs = rng.normal(size=(T, 1, SMALL.I)).astype(np.float32)
 
-        both = value_and_grad(lambda params, xs=xs: np.sum(cell(params, xs)[1]))
-        work[f"forward {T}"] = lambda xs=xs: cell(params, xs)
-        work[f"value_and_grad {T}"] = lambda both=both: both(params)
+        work[f"forward {T}"] = partial(cell, params, xs)
+        work[f"value_and_grad {T}"] = partial(value_and_grad(_loss(np.sum, cell, xs)), params)
     times = {name: 1e6 * found.median for name, found in _timed(work, rounds, 10.0).items()}
     rows = []
     for name in ("forward", "value_and_grad"):
@@ -55,6 +55,10 @@ def calls(rounds: int) -> list[Row]:
         rows.append({"call": name, "T = 1, us": times[f"{name} 1"], "one step, us": step,
                      "beside the step, us": times[f"{name} 1"] - step})  # fmt: skip
     return rows
+
+
+def _loss(total: Callable[[Any], Any], cell: LSTM, xs: np.ndarray) -> Callable[[Any], Any]:
+    return lambda params: total(cell(params, xs)[1])
 
 
 def first(rounds: int) -> list[Row]:
@@ -67,11 +71,10 @@ def length(rounds: int) -> list[Row]:
     rng = np.random.default_rng(0)
     cell = LSTM(8, 64)
     params = cell.init(rng)
-    work = {}
+    work: dict[str, Callable[[], Any]] = {}
     for T in LENGTHS:
         xs = rng.normal(size=(T, 1, 8)).astype(np.float32)
-        both = value_and_grad(lambda params, xs=xs: np.mean(cell(params, xs)[1]))
-        work[str(T)] = lambda both=both: both(params)
+        work[str(T)] = partial(value_and_grad(_loss(np.mean, cell, xs)), params)
     times = _timed(work, rounds, 5.0)
     return [{"steps": int(T), "ms": 1e3 * t.median, "us a step": 1e6 * t.median / int(T)} for T, t in times.items()]
 
@@ -86,7 +89,7 @@ def spelling(rounds: int) -> list[Row]:
     shape = Shape(100, 32, 64, 128)
     made = {"built in": LSTM, **SPELLINGS}
     work = {name: Work.draw(name, kind(shape.I, shape.H), shape) for name, kind in made.items()}
-    times = _timed({name: lambda w=w: w.both("numba") for name, w in work.items()}, rounds, 5.0)
+    times = _timed({name: partial(w.both, "numba") for name, w in work.items()}, rounds, 5.0)
     known = times["built in"].seconds
     ratio = lambda t: statistics.median(a / b for a, b in zip(t.seconds, known, strict=False))  # noqa: E731
     return [{"LSTM": name, "ms": 1e3 * t.median, "x built in": ratio(t)} for name, t in times.items()]
@@ -101,7 +104,7 @@ def threads(rounds: int) -> list[Row]:
     for entry in entries(CELLS, []):
         for shape in THREADED:
             work = Work.draw(entry.name, entry.build(shape), shape)
-            times = _timed({n: _with_threads(n, lambda w=work: w.both("numba")) for n in ("1", "2")}, rounds, 3.0)
+            times = _timed({n: _with_threads(n, partial(work.both, "numba")) for n in ("1", "2")}, rounds, 3.0)
             one, two = times["1"].median, times["2"].median
             rows.append({"cell": entry.name, "T, B, I, H": str(shape)[1:-1], "one, ms": 1e3 * one, "two, ms": 1e3 * two,
                          "ratio": one / two, "of the FMA peak": f"{100 * of_work(work)[1] / two / peak:.1f} %",
