@@ -51,7 +51,7 @@ def maker(program: Program, result: Result) -> Maker:
             return lambda call: call.kept[what]
         return lambda call: _tape_form(call.kept[what], result, 1)
     if result.kind == "x":
-        return lambda call: np.array(call.args[what])
+        return lambda call: np.array(call.args[what], dtype)
     if result.kind == "sum":
         return _sum_maker(program, result)
     constant: Maker = (lambda call: what) if result.kind == "literal" else (lambda call: call.fixed[what])
