@@ -21,8 +21,8 @@ from tapegrad.testing.strategies import LAYOUTS, laid_out
 MADE = {
     "f2": (
         "np.tanh({f2})", "{f2} + {f2}", "{f2} * {f2}", "{f2} @ {HH}", "{f2} - {fc}", "{fn} @ {NH}", "-{f2}",
-        "np.einsum('bh,kh->bk', {f2}, {HH})", *["x['f'] @ p['IH'] + {f2} @ {HH} + {H}"] * 5, "np.where({b2}, {f2}, {f2})",
-        "np.where({b2}, {f2}, 0.0)", "np.where({b1}[:, None], {f2}, {f2})", "{VH}[{i1} % V]", "{VH}[{i1} % V] @ {HH}",
+        "np.einsum('bh,kh->bk', {f2}, {HH})", *["x['f'] @ p['IH'] + {f2} @ {HH} + {H}"] * 5,
+        "np.where({b2}, {f2}, {f2})", "np.where({b2}, {f2}, 0.0)", "np.where({b1}[:, None], {f2}, {f2})", "{VH}[{i1} % V]", "{VH}[{i1} % V] @ {HH}",
         "np.sum({f3}, axis=1)", "np.max({f3}, axis=1)", "np.einsum('bnh,bn->bh', {f3}, {fn})", "{f2}[:, ::-1]",
         "np.roll({f2}, 1, axis=1)", "np.concatenate([{f2}[:, 1:], {f2}[:, :1]], axis=1)", "np.cumsum({f2}, axis=1)",
         "{f3}[:, 0]", "{f3}[:, -1]", "np.reshape({f3}, (B, -1))[:, :H]", "tg.softmax({f2})", "tg.log_softmax({f2})",
