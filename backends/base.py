@@ -17,7 +17,7 @@ class Backend(Protocol):
     name: str
 
     def missing(self, step: Step) -> str | None:
-        """The name of a primitive of the step that the backend cannot run, None if it can run all."""
+        """What the backend cannot run of a step: the name of a primitive, or a phrase; None if it can run all."""
 
     def run(self, step: Step, args: Sequence[Any], length: int, reverse: bool) -> tuple:
         """Run the loop.
@@ -83,20 +83,22 @@ def select(name: str, step: Step) -> Backend:
     """
     if name != "auto":
         chosen = _load(name)
-        if (primitive := chosen.missing(step)) is not None:
+        if (missing := chosen.missing(step)) is not None:
             raise UnsupportedPrimitive(
-                f"backend {name!r} cannot run the primitive {primitive!r} in this step; use backend='auto' or "
-                "'reference'"
+                f"backend {name!r} cannot run {_said(missing)} in this step; use backend='auto' or 'reference'"
             )
         return chosen
     for candidate in reversed(_LOADERS):
         chosen = _LOADED.get(candidate) or _load(candidate)
-        if (primitive := chosen.missing(step)) is None:
+        if (missing := chosen.missing(step)) is None:
             return chosen
-        if (candidate, primitive) not in _WARNED:
-            _WARNED.add((candidate, primitive))
+        if (candidate, missing) not in _WARNED:
+            _WARNED.add((candidate, missing))
             warnings.warn(
-                f"backend {candidate!r} cannot run the primitive {primitive!r}; another one runs this scan",
-                stacklevel=2,
+                f"backend {candidate!r} cannot run {_said(missing)}; another one runs this scan", stacklevel=2
             )
     raise BackendError("no backend can run this step; the reference backend was replaced by one that cannot")
+
+
+def _said(missing: str) -> str:
+    return f"the primitive {missing!r}" if missing.isidentifier() else missing

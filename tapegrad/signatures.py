@@ -97,7 +97,7 @@ def flat(tree: Any, name: str) -> Flat:
         key: tuple = structure, *[value.shape for value in values], *[value.dtype for value in values]
     else:
         avals = _checked(leaves, structure, name)
-        leaves = [x if isinstance(x, (Tensor, np.ndarray, bool, int, float)) else np.asarray(x) for x in leaves]
+        leaves = [x if isinstance(x, (Tensor, bool, int, float)) else np.asarray(x) for x in leaves]
         key = structure, *avals
     found = _signatures.get(key)
     if found is None:

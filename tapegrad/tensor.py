@@ -32,6 +32,7 @@ class Aval:
     ----------
     shape : tuple of int
     dtype : numpy.dtype
+        In the byte order of the machine, which is that of every result.
     weak : bool
         True for a Python scalar, which adapts to the dtypes that it meets (NEP 50).
     """
@@ -39,7 +40,8 @@ class Aval:
     __slots__ = ("dtype", "shape", "weak")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, weak: bool = False):
-        self.shape, self.dtype, self.weak = tuple(shape), np.dtype(dtype), weak
+        self.shape, dtype, self.weak = tuple(shape), np.dtype(dtype), weak
+        self.dtype = dtype if dtype.isnative else dtype.newbyteorder("=")
 
     @property
     def ndim(self) -> int:
@@ -182,12 +184,18 @@ def constant(value: Any, protect: bool = True) -> Any:
         raise complex_refused("constant")
     if value.dtype.kind not in "biuf":
         raise DtypeError(f"an array of dtype {value.dtype} meets a Tensor; convert it to numbers: a.astype(float)")
-    if type(value) is not np.ndarray and isinstance(value, (np.matrix, np.ma.MaskedArray)):
-        raise DtypeError(
-            f"a {type(value).__name__} meets a Tensor, and its own meaning of the operation would be lost; give "
-            "a plain array: np.asarray(m), or m.filled(0) with np.where for a mask"
-        )
+    if type(value) is not np.ndarray:
+        check_plain(value, f"a {type(value).__name__} meets a Tensor")
     return protected(value) if protect else value
+
+
+def check_plain(value: Any, said: str) -> None:
+    """Refuse a matrix or a masked array; ``said`` says where it was met."""
+    if isinstance(value, (np.matrix, np.ma.MaskedArray)):
+        raise DtypeError(
+            f"{said}, and its own meaning of the operation would be lost; give a plain array: np.asarray(m), or "
+            "m.filled(0) with np.where for a mask"
+        )
 
 
 def protected(array: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from . import pytree
 from .errors import DtypeError
 from .tape import AbstractTape
-from .tensor import Aval, Tensor, aval_of, opened
+from .tensor import Aval, Tensor, aval_of, check_plain, opened
 
 
 class LocalNames:
@@ -96,6 +96,8 @@ def traceable(leaf: Any, path: str, name: str = "trace") -> Aval:
     """The abstract value of an argument or result of a traced function."""
     if isinstance(leaf, (Aval, Tensor, bool, int, float, complex, np.ndarray, np.generic)):
         aval = aval_of(leaf)
+        if type(leaf) is not np.ndarray:
+            check_plain(leaf, f"{name}: {path} is a {type(leaf).__name__}")
         if aval.dtype.kind in "biufc":
             return aval
     raise DtypeError(

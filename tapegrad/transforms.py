@@ -14,7 +14,7 @@ from .errors import DtypeError, OptionError, ShapeError, StructureError
 from .forward import Dual, ForwardTrace
 from .primitives.registry import is_inexact, like, shape_of
 from .tape import ReverseTape, backward
-from .tensor import Tensor, check_alive, complex_refused, opened, owned, protected
+from .tensor import Tensor, check_alive, check_plain, complex_refused, opened, owned, protected
 
 FLOAT = np.dtype(float)
 FLOATS = frozenset((np.dtype(np.float32), FLOAT))  # of the leaves that a derivative is asked for, as a rule
@@ -25,6 +25,7 @@ def differentiable(name: str, leaf: Any, path: str) -> Any:
     if isinstance(leaf, (Tensor, np.ndarray, np.generic)):
         kind = leaf.dtype.kind
         if kind == "f":
+            check_plain(leaf, f"{name}: {path} is a {type(leaf).__name__}")
             return protected(leaf) if isinstance(leaf, np.ndarray) else leaf
         what = f"an array of dtype {leaf.dtype}"
     elif isinstance(leaf, float):

@@ -211,7 +211,7 @@ class Caller:
             seen = f"(trail{state}[1:] if reverse != {new} else trail{state}[:-1])"
             return self.tape_form(seen, result, self.program.states[state].dtype, 1)
         if result.kind == "x":
-            return f"array(a{what})"
+            return f"array(a{what}, {dtype})"
         if result.kind == "sum":
             return self.sum(result)
         value = self.constant(what, "literal") if result.kind == "literal" else self.fixed[what]

@@ -33,6 +33,12 @@ def test_masked_arrays_and_matrices_are_refused():
     masked = np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0])
     with pytest.raises(DtypeError, match="MaskedArray.*filled"):
         tg.grad(lambda x: np.sum(x * masked))(np.ones(3))
+    with pytest.raises(DtypeError, match="grad: argument .* is a MaskedArray.*filled"):
+        tg.grad(np.sum)(masked)
+    with pytest.raises(DtypeError, match="scan: xs is a MaskedArray.*filled"):
+        tg.scan(lambda p, s, x: (s + x, s), None, 0.0, masked)
+    with pytest.raises(DtypeError, match="scan: params is a matrix.*asarray"):
+        tg.scan(lambda p, s, x: (s * p, s), np.ones((1, 1)).view(np.matrix), np.ones((1, 1)), np.ones(3))
 
 
 @pytest.mark.parametrize(
