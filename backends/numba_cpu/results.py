@@ -68,7 +68,7 @@ def _with_rows(flat: np.ndarray, result: Result, count: int) -> np.ndarray:
 def _tape_form(made: np.ndarray, result: Result, lead: int) -> Any:
     """Rows where the tape has them, and the tape's dtype."""
     if result.axis:
-        made = np.ascontiguousarray(np.moveaxis(made, lead, lead + result.axis))
+        made = np.moveaxis(made, lead, lead + result.axis)
     if made.dtype != result.dtype:
         made = made != 0 if result.dtype.kind == "b" else made.astype(result.dtype)
     return made if made.ndim else made[()]
