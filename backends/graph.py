@@ -252,6 +252,14 @@ class Graph:
         return Access(base, 0, dense_strides(value.shape), value.shape)
 
     # ---- operations ----
+    def around(self, loop: int) -> list[InnerLoop]:
+        """An inner loop and those in which it stands, from the innermost outwards; none for the step itself."""
+        found = []
+        while loop:
+            found.append(self.loops[loop])
+            loop = found[-1].parent
+        return found
+
     @contextmanager
     def within(self, loop: int) -> Iterator[None]:
         """Add operations to another loop."""

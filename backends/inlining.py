@@ -260,6 +260,16 @@ class _Writer:
                 self.flat.names.setdefault(moved[slot][0], name)
 
 
+def holds_apart(tape: AbstractTape) -> bool:
+    """Whether a tape holds a scan that is to be compiled on its own."""
+    for node in tape.nodes:
+        if node is not None and isinstance(node.primitive, (Call, Scan)):
+            inner = node.options["tape"] if isinstance(node.primitive, Call) else node.options["step"].tape
+            if node.options.get("apart") or holds_apart(inner):
+                return True
+    return False
+
+
 def _size(tape: AbstractTape) -> int:
     """How many operations a tape is when it is written out."""
     total = 0

@@ -228,7 +228,7 @@ def _lines(graph: Graph, ops: list[Op], loop: int, names: dict, seen: set[int]) 
     """What is done in a loop, inner loops where the last of what they do stands."""
     lines: list[str] = []
     inner = [each for each in graph.loops if each.number and each.parent == loop]
-    last = {each.number: i for each in inner for i, op in enumerate(ops) if _is_within(graph, op, each.number)}
+    last = {each.number: i for each in inner for i, op in enumerate(ops) if each in graph.around(op.loop)}
     for i, op in enumerate(ops):
         if op.loop == loop:
             lines.append("    " + _described(graph, op, names, op.out in seen))
@@ -243,14 +243,6 @@ def _lines(graph: Graph, ops: list[Op], loop: int, names: dict, seen: set[int]) 
                     if carry.loop == each.number
                 ]
     return lines
-
-
-def _is_within(graph: Graph, op: Op, loop: int) -> bool:
-    """Whether an operation is done in an inner loop, or in one within it."""
-    number = op.loop
-    while number and number != loop:
-        number = graph.loops[number].parent
-    return number == loop
 
 
 def _described(graph: Graph, op: Op, names: dict, again: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -134,7 +135,9 @@ class Program:
             kind = parts[0] + ("_shared" if "shared" in parts else "")
             self.pools.append((kind, lowering.pools[name], dtype))
         self.totals = [(name, i) for i, name in enumerate(names) if name.startswith("total")]
-        self.scratch_size = 1 + sum(size for kind, size, _ in self.pools if not kind.startswith("total"))
+        around = lowering.graph.around
+        rounds = max([math.prod(loop.length for loop in around(op.loop)) for op in self.plan.loop], default=1)
+        self.scratch_size = 1 + rounds * sum(size for kind, size, _ in self.pools if not kind.startswith("total"))
 
     def _bind_results(self, lowering: Lowering) -> None:
         graph, step, values = lowering.graph, self.step, lowering.graph.values

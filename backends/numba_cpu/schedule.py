@@ -95,11 +95,9 @@ class Schedule(Products, Nests):
         """The operations in each of the loops that stand in one."""
         found: dict[int, list[Op]] = {}
         for op in ops:
-            number = op.loop
-            while number and self.graph.loops[number].parent != loop:
-                number = self.graph.loops[number].parent
-            if number and op.loop != loop:
-                found.setdefault(number, []).append(op)
+            for each in self.graph.around(op.loop):
+                if each.parent == loop:
+                    found.setdefault(each.number, []).append(op)
         return found
 
     def _can_begin(self, loop: int, ops: Sequence[Op]) -> bool:
