@@ -14,6 +14,7 @@ import numpy as np
 
 from tapegrad.tape import Node
 
+from .borders import added_up, of_all_rounds
 from .graph import Access, Graph
 
 NARROW = 2  # a product that sums so few terms costs less as elementwise work than as a pass of its own
@@ -194,7 +195,27 @@ def _accumulation(g: Graph, slot: int, x: Operand, y: Operand, out: list[str], s
     base = g.make_value([sizes[c] for c in a + b], g.tape.aval(slot).dtype, False, "sum", slot)
     g.totals[slot] = base
     g.turned[slot] = tuple([(a + b).index(c) for c in out])
-    g.add("accumulate", "contract", sides, base, lead=many, M=M, N=N)
+    sides, rounds = _out_of_loops(g, sides, [g.inside.get(o.slot, 0) for o in (x, y)])
+    with g.within(0):
+        g.add("accumulate", "contract", sides, base, lead=many * rounds, M=M, N=N)
+
+
+def _out_of_loops(g: Graph, sides: list[Access], inside: list[int]) -> tuple[list[Access], int]:
+    """The operands of a sum over rows and time as the step sees them, and how many rounds each of them holds.
+
+    Where both change in an inner loop, all their rounds are rows of one product; where one does, it is added up first.
+    """
+    rounds = 1
+    while any(inside):
+        number = max(inside)
+        loop = g.loops[number]
+        both = inside[0] == inside[1]
+        rounds *= loop.length if both else 1
+        for i, side in enumerate(sides):
+            if inside[i] == number:
+                sides[i] = of_all_rounds(g, side, loop) if both else added_up(g, side, loop, True)
+                inside[i] = loop.parent
+    return sides, rounds
 
 
 def _is_right(g: Graph, x: Operand, y: Operand) -> bool:

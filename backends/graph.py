@@ -8,7 +8,8 @@ reductions, gathers, and sums over rows and time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from tapegrad.scan_primitive import Step
 from tapegrad.tape import AbstractTape
 from tapegrad.tensor import aval_of
 
-from .inlining import inlined
+from .inlining import FlatTape, InnerLoop, inlined
 from .rows import Rows, find_rows
 
 
@@ -57,12 +58,16 @@ class Value:
 
 @dataclass(frozen=True)
 class Access:
-    """Elements of a value: ``offset + sum(index * stride)`` for each index into ``shape``."""
+    """Elements of a value: ``offset + sum(index * stride)`` for each index into ``shape``.
+
+    Where ``rounds`` is given, it is an inner loop and how much the offset grows with each of its rounds.
+    """
 
     base: int
     offset: int
     strides: tuple[int, ...]
     shape: tuple[int, ...]
+    rounds: tuple[int, int] | None = None
 
     @property
     def dense(self) -> bool:
@@ -79,7 +84,10 @@ class Number:
 
 @dataclass
 class Op:
-    """An operation for one row; ``out`` is the value that it writes, where ``store`` says."""
+    """An operation for one row; ``out`` is the value that it writes, where ``store`` says.
+
+    ``loop`` is the number of the inner loop that it is done in, 0 for the step itself.
+    """
 
     kind: str
     name: str
@@ -88,10 +96,20 @@ class Op:
     store: Access
     shape: tuple[int, ...]
     options: dict[str, Any] = field(default_factory=dict)
+    loop: int = 0
 
     @property
     def reads(self) -> list[int]:
         return [a.base for a in self.args if isinstance(a, Access)]
+
+
+@dataclass(frozen=True)
+class Carry:
+    """A state of an inner loop: at the end of each round ``new`` is copied to ``state``, which the next round reads."""
+
+    loop: int
+    new: int
+    state: int
 
 
 def dense_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -126,11 +144,20 @@ class Graph:
         For each output of the step: ("value", id), ("fixed", slot), ("literal", number) or ("slot", slot).
     totals : dict of int to int
         The value of source "sum" for each slot whose sum over time is wanted.
+    loops : list of InnerLoop
+        By number; the first entry stands for the step.
+    carries : list of Carry
     """
 
     def __init__(self, step: Step):
         self.step = step
-        self.tape = tape = inlined(step.tape)
+        self.tape = tape = inlined(step.tape, step.params)
+        self.loops: list[InnerLoop] = tape.loops if isinstance(tape, FlatTape) else []
+        self.inside: dict[int, int] = tape.inside if isinstance(tape, FlatTape) else {}
+        self.loop = 0  # in which operations are added
+        self.carries: list[Carry] = []
+        self.homes: list[int] = []  # the loop in which each value was made
+        self.whole_xs: dict[int, Access] = {}  # the xs of all rounds, for a value that holds those of one
         slots = [*tape.inputs, *[s for s, node in enumerate(tape.nodes) if node is not None]]
         if any(0 in tape.aval(slot).shape for slot in slots):
             raise Empty("an empty array")
@@ -170,6 +197,7 @@ class Graph:
             raise Unlowered(f"values of dtype {value.dtype}")
         self.values.append(value)
         self.starts.append(0)
+        self.homes.append(self.loop)
         return len(self.values) - 1
 
     def bind(self, slot: int, base: int) -> None:
@@ -224,11 +252,26 @@ class Graph:
         return Access(base, 0, dense_strides(value.shape), value.shape)
 
     # ---- operations ----
+    def around(self, loop: int) -> list[InnerLoop]:
+        """An inner loop and those in which it stands, from the innermost outwards; none for the step itself."""
+        found = []
+        while loop:
+            found.append(self.loops[loop])
+            loop = found[-1].parent
+        return found
+
+    @contextmanager
+    def within(self, loop: int) -> Iterator[None]:
+        """Add operations to another loop."""
+        held, self.loop = self.loop, loop
+        yield
+        self.loop = held
+
     def add(
         self, kind: str, name: str, args: list[Any], out: int, shape: Any = None, store: Any = None, **options: Any
     ) -> Op:
         store = self.whole(out) if store is None else store
-        op = Op(kind, name, args, out, store, tuple(store.shape if shape is None else shape), options)
+        op = Op(kind, name, args, out, store, tuple(store.shape if shape is None else shape), options, self.loop)
         self.ops.append(op)
         return op
 
@@ -241,8 +284,9 @@ class Graph:
         seen = self.access(slot)
         if seen.dense:
             return seen
-        base = self.new_value(slot, "op")
-        self.copy(seen, base)
+        with self.within(self.inside.get(slot, 0)):
+            base = self.new_value(slot, "op")
+            self.copy(seen, base)
         self.bind(slot, base)
         return self.whole(base)
 

@@ -66,18 +66,22 @@ def make_plan(step: Step) -> Plan:
 def prune(graph: Graph) -> None:
     """Drop what nothing reads."""
     wanted = {i for i, value in enumerate(graph.values) if value.source in ("next", "y", "sum")}
-    kept: list[Op] = []
-    for op in reversed(graph.ops):
-        if op.out in wanted:
-            wanted.update(op.reads)
-            kept.append(op)
-    graph.ops = kept[::-1]
+    found = -1
+    while found != len(wanted):  # a state of an inner loop is read before it is written
+        found = len(wanted)
+        wanted.update(carry.new for carry in graph.carries if carry.state in wanted)
+        for op in reversed(graph.ops):
+            if op.out in wanted:
+                wanted.update(op.reads)
+    graph.ops = [op for op in graph.ops if op.out in wanted]
+    graph.carries = [carry for carry in graph.carries if carry.state in wanted]
 
 
 # ---- sums of products ----
 def gather_products(graph: Graph) -> None:
     """Let the products that are terms of one sum add into one value."""
     readers = Counter(base for op in graph.ops for base in op.reads)
+    readers.update(carry.new for carry in graph.carries)
     writers: dict[int, list[Op]] = {}
     for op in graph.ops:
         writers.setdefault(op.out, []).append(op)
@@ -88,6 +92,7 @@ def gather_products(graph: Graph) -> None:
             return None
         made = writers.get(access.base, [])
         fits = len(made) == 1 and graph.values[access.base].rowed == graph.values[like.out].rowed
+        fits = fits and made[0].loop == like.loop
         return made[0] if fits and access.shape == like.shape and name in (made[0].kind, made[0].name) else None
 
     def terms(op: Op) -> list[tuple[object, Op | None]]:
@@ -132,7 +137,7 @@ def _regrouped(graph: Graph, op: Op, rest: list, products: list[Op]) -> list[Op]
         last = i == len(rest) - 1
         out = op.out if last else graph.make_value(value.shape, value.dtype, value.rowed, "op", value.slot)
         store = op.store if out == op.out else graph.whole(out)
-        made.append(Op("map", "add", [total, term], out, store, op.shape))
+        made.append(Op("map", "add", [total, term], out, store, op.shape, loop=op.loop))
         total = graph.whole(out)
     return made
 
@@ -142,21 +147,24 @@ def _sort(plan: Plan) -> None:
     graph = plan.graph
     moved = {i for i, value in enumerate(graph.values) if value.source == "state"}
     for op in graph.ops:
-        if any(base in moved for base in op.reads):
+        if op.loop or any(base in moved for base in op.reads):
             moved.add(op.out)
     cone = {i for i, value in enumerate(graph.values) if value.source == "next"}
+    cone.update(carry.new for carry in graph.carries)
     early: set[int] = set()
     for op in reversed(graph.ops):
-        if op.out in cone:
+        if op.out in cone or op.loop:  # an inner loop is done within the step, with all that it reads
             cone.update(op.reads)
     for op in reversed(graph.ops):
-        free = not any(base in moved for base in op.reads)
+        free = not op.loop and not any(base in moved for base in op.reads)
         if free and ((op.kind == "gemm" and graph.values[op.out].source != "sum") or op.out in early):
             early.update(base for base in op.reads if graph.values[base].source == "op")
     late: set[int] = set()
     for op in graph.ops:
         free = not any(base in moved for base in op.reads)
-        if op.kind == "gemm" and free or op.out in early:
+        if op.loop:
+            plan.loop.append(op)
+        elif op.kind == "gemm" and free or op.out in early:
             plan.before.append(op)
         elif op.kind == "accumulate" or any(base in late for base in op.reads):
             late.add(op.out)
@@ -212,10 +220,29 @@ def describe(plan: Plan) -> str:
     seen: set[int] = set()
     for section in SECTIONS:
         lines.append(said[section])
-        for op in getattr(plan, section):
+        lines += _lines(graph, getattr(plan, section), 0, names, seen)
+    return "\n".join(lines)
+
+
+def _lines(graph: Graph, ops: list[Op], loop: int, names: dict, seen: set[int]) -> list[str]:
+    """What is done in a loop, inner loops where the last of what they do stands."""
+    lines: list[str] = []
+    inner = [each for each in graph.loops if each.number and each.parent == loop]
+    last = {each.number: i for each in inner for i, op in enumerate(ops) if each in graph.around(op.loop)}
+    for i, op in enumerate(ops):
+        if op.loop == loop:
             lines.append("    " + _described(graph, op, names, op.out in seen))
             seen.add(op.out)
-    return "\n".join(lines)
+        for each in inner:
+            if last.get(each.number) == i:
+                lines.append(f"    {each.length} times{', backwards' if each.reverse else ''}:")
+                lines += ["    " + line for line in _lines(graph, ops, each.number, names, seen)]
+                lines += [
+                    f"        {_name(graph, carry.state, names)} = {_name(graph, carry.new, names)}"
+                    for carry in graph.carries
+                    if carry.loop == each.number
+                ]
+    return lines
 
 
 def _described(graph: Graph, op: Op, names: dict, again: bool) -> str:

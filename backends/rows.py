@@ -20,10 +20,12 @@ from tapegrad.primitives.shaping import BroadcastTo, Concatenate, Flip, Pad, Res
 from tapegrad.scan_primitive import Step
 from tapegrad.tape import AbstractTape, Node
 
+from .inlining import At, Border, Stack, Total
+
 Axes = dict[int, int]  # from an axis of an operand to the axis of the result that it becomes
 LINEAR = frozenset(
     "add subtract negative reshape transpose broadcast_to pad getitem concatenate flip sum cast scatter stop_gradient "
-    "multiply divide contract".split()
+    "multiply divide contract total".split()
 )
 
 
@@ -117,8 +119,8 @@ def _carried(step: Step, classes: _Classes, roots: frozenset[tuple[int, int]], s
     for slot, node in enumerate(tape.nodes):
         if node is None:
             continue
-        if all(s < 0 or s in fixed for s in node.slots):
-            fixed.add(slot)  # computed whole, before the loop
+        if not isinstance(node.primitive, Border) and all(s < 0 or s in fixed for s in node.slots):
+            fixed.update(_results(slot, node))  # computed whole, before the loop
             continue
         fate = _fate(node, slot, axis, summed)
         if fate == "refused":
@@ -128,9 +130,16 @@ def _carried(step: Step, classes: _Classes, roots: frozenset[tuple[int, int]], s
     outs = [slot for slot, _ in tape.outputs]
     if any(slot in summed for slot in outs[: step.state + step.ys]):
         return None
-    readers = [node for node in tape.nodes if node is not None and any(s in summed for s in node.slots)]
-    if not all(_linear(node, summed, fixed) for node in readers):
-        return None
+    inside: dict[int, int] = getattr(tape, "inside", {})
+    for slot, node in enumerate(tape.nodes):
+        if node is None or not any(s in summed for s in node.slots):
+            continue
+        if not _linear(node, summed, fixed):
+            return None
+        # What is added up in every round of an inner loop, and what is not, are not terms of one sum.
+        loops = {inside.get(s, 0) for s in node.slots if s in summed}
+        if loops != {inside.get(slot, 0)} and not isinstance(node.primitive, Total):
+            return None
     return Rows(axis, summed, size)
 
 
@@ -172,7 +181,12 @@ def _linear(node: Node, summed: set[int], fixed: set[int]) -> bool:
 
 
 def _slots(tape: AbstractTape) -> list[int]:
-    return [*tape.inputs, *tape.consts, *[s for s, node in enumerate(tape.nodes) if node is not None]]
+    made = [s for slot, node in enumerate(tape.nodes) if node is not None for s in _results(slot, node)]
+    return [*tape.inputs, *tape.consts, *made]
+
+
+def _results(slot: int, node: Node) -> range:
+    return range(slot, slot + (len(node.ans) if node.primitive.multiple else 1))
 
 
 def _met(node: Node) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -199,6 +213,9 @@ def axes_of(node: Node) -> list[Axes]:
     out, primitive, options = node.ans.shape, node.primitive, node.options
     if isinstance(primitive, (Elementwise, BroadcastTo)):
         return [_aligned(shape, out) for shape in shapes]
+    if isinstance(primitive, Border):
+        lead = isinstance(primitive, Stack) - isinstance(primitive, At)  # an axis of rounds more or less
+        return [{a: a + lead for a in range(len(shape)) if a + lead >= 0} for shape in shapes]
     if isinstance(primitive, Contract):
         spec = options["spec"]
         return [

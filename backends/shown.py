@@ -12,6 +12,7 @@ from tapegrad.rules import Call
 from tapegrad.scan_primitive import Scan, Step
 from tapegrad.tape import AbstractTape
 
+from .inlining import holds_apart
 from .plan import make_plan
 
 
@@ -94,7 +95,9 @@ def _steps(tape: AbstractTape) -> Iterator[Step]:
     for node in tape.nodes:
         inner: Any = None if node is None else node.options.get("step") or node.options.get("tape")
         if node is not None and isinstance(node.primitive, Scan):
-            nested = list(_steps(inner.tape))
-            yield from nested or [inner]
+            if holds_apart(inner.tape):  # it is carried out operation by operation
+                yield from _steps(inner.tape)
+            else:
+                yield inner
         elif node is not None and isinstance(node.primitive, Call):
             yield from _steps(inner)

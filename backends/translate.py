@@ -16,9 +16,11 @@ from tapegrad.primitives.shaping import Concatenate, Pad, Shaping
 from tapegrad.scan_primitive import Step
 from tapegrad.tape import Node
 
+from .borders import border
 from .contractions import contraction
 from .graph import Access, Graph, Number, Unlowered, literal_of
 from .indices import gathered, scattered
+from .inlining import Border
 
 
 def translate(step: Step) -> Graph:
@@ -34,7 +36,7 @@ def translate(step: Step) -> Graph:
     for slot, node in enumerate(graph.tape.nodes):
         if node is None:
             continue
-        if all(s < 0 or s in graph.still for s in node.slots):
+        if not isinstance(node.primitive, Border) and all(s < 0 or s in graph.still for s in node.slots):
             graph.once.append(slot)
             for i in range(len(node.ans) if node.primitive.multiple else 1):
                 graph.still.add(slot + i)
@@ -42,7 +44,8 @@ def translate(step: Step) -> Graph:
         elif slot in graph.rows.summed and any(s in graph.rows.summed for s in node.slots):
             continue  # linear in sums: done once, behind the loop
         else:
-            maker.node(slot, node)
+            with graph.within(graph.inside.get(slot, 0)):
+                maker.node(slot, node)
     maker.finish()
     return graph
 
@@ -60,7 +63,9 @@ class _Translator:
         for s in node.slots:
             if s in self.partial:
                 self.store_parts(s)
-        if isinstance(primitive, Elementwise):
+        if isinstance(primitive, Border):
+            border(g, slot, node)
+        elif isinstance(primitive, Elementwise):
             self.elementwise(slot, node)
         elif isinstance(primitive, Contract):
             contraction(g, slot, node)
@@ -145,6 +150,10 @@ class _Translator:
 
     def store_parts(self, slot: int) -> None:
         """Store a partial value: zeros where no part lies, then the parts."""
+        with self.graph.within(self.graph.inside.get(slot, 0)):
+            self._store_parts(slot)
+
+    def _store_parts(self, slot: int) -> None:
         g, parts = self.graph, self.partial.pop(slot)
         base = g.new_value(slot, "op")
         g.bind(slot, base)

@@ -32,6 +32,9 @@ class Loop(NamedTuple):
         Equal for steps whose tapes are equal; None when that is not known, and the step is traced at each call.
     watched : callable
         The function whose local variables name the slots.
+    apart : bool
+        Whether a step that holds this loop is carried out operation by operation, and the loop compiled on its own: it
+        goes over many steps of time, as many as there happen to be, in bounded memory.
     """
 
     step: Callable
@@ -39,6 +42,7 @@ class Loop(NamedTuple):
     watched: Callable
     reverse: bool
     backend: str
+    apart: bool = False
 
     def of(self, step: Callable, *made: Any) -> Loop:
         """The same with a step that is made of this one; ``made`` says how."""
@@ -63,7 +67,8 @@ class Loop(NamedTuple):
         results = apply(
             scan_primitive,
             [*params.leaves, *captured, *init, *xs.leaves],
-            {"step": traced, "length": steps, "reverse": self.reverse, "backend": self.backend},
+            {"step": traced, "length": steps, "reverse": self.reverse, "backend": self.backend}
+            | ({"apart": True} if self.apart else {}),
         )
         outs = results[len(init) :]
         recorded = dict(zip(names, outs[y_tree.size :], strict=True))

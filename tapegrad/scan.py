@@ -217,8 +217,10 @@ def _in_chunks(loop: Loop, params: Flat, state: Flat, xs: Flat, steps: int, ever
     whole, rest = divmod(steps, every)
     cut = whole * every
 
+    inner = loop._replace(apart=True)
+
     def chunk(p: Any, s: Any, x: Any) -> tuple:
-        return loop.run(flat(p, "params"), flat(s, "state"), flat(x, "xs"), every)[:2]
+        return inner.run(flat(p, "params"), flat(s, "state"), flat(x, "xs"), every)[:2]
 
     def main(s: Any) -> tuple:
         parts = pytree.map(lambda a: np.reshape(a[:cut] if rest else a, (whole, every, *a.shape[1:])), xs.tree())

@@ -124,12 +124,8 @@ class Scan(Primitive):
         outs = apply(
             self,
             reverse.arguments(args, filled, options["saved"]),
-            {
-                "step": reverse.step,
-                "length": options["length"],
-                "reverse": not options["reverse"],
-                "backend": options["backend"],
-            },
+            {"step": reverse.step, "reverse": not options["reverse"]}
+            | {name: options[name] for name in ("length", "backend", "apart") if name in options},
         )
         return reverse.cotangents(outs, slots)
 

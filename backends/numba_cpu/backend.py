@@ -50,13 +50,12 @@ class NumbaBackend:
     def missing(self, step: Step) -> str | None:
         derived = step.tape.derived
         if "numba missing" not in derived:
-            inner = inner_steps(step.tape)
-            if inner:
-                found = next((name for name in map(self.missing, inner) if name is not None), None)
-            else:
-                program = program_of(step)
-                runs = not isinstance(program, Unlowered) or isinstance(program, Empty)  # which has nothing to do
-                found = None if runs else str(program)
+            program = program_of(step)
+            found = None
+            if isinstance(program, Unlowered) and not isinstance(program, Empty):  # which has nothing to do
+                inner = inner_steps(step.tape)
+                refused = [name for name in map(self.missing, inner) if name is not None] if inner else [str(program)]
+                found = refused[0] if refused else None
             derived["numba missing"] = found
         return derived["numba missing"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -141,7 +142,9 @@ class Program:
             self.pools.append((kind, lowering.pools[name], dtype))
         self.totals = [(name, i) for i, name in enumerate(names) if name.startswith("total")]
         self.total_dtypes = {name: self.pools[i][2] for name, i in self.totals}
-        self.scratch_size = 1 + sum(size for kind, size, _ in self.pools if not kind.startswith("total"))
+        around = lowering.graph.around
+        rounds = max([math.prod(loop.length for loop in around(op.loop)) for op in self.plan.loop], default=1)
+        self.scratch_size = 1 + rounds * sum(size for kind, size, _ in self.pools if not kind.startswith("total"))
 
     def _bind_results(self, lowering: Lowering) -> None:
         graph, step, values = lowering.graph, self.step, lowering.graph.values

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _NUMPY = ("array", "asarray", "ascontiguousarray", "empty", "zeros", "shape", "moveaxis", "transpose")
-_HELPERS = ("contiguous", "out_of_range", "packing_memory", "share", "spread", "with_rows_at", "with_time")
+_HELPERS = ("contiguous", "out_of_range", "packing_memory", "share", "spread", "with_time")
 
 
 class Caller:
@@ -222,7 +222,7 @@ class Caller:
     def tape_form(self, name: str, result: Result, stored: np.dtype, lead: int) -> str:
         """Rows where the tape has them, and the tape's dtype."""
         if result.axis:
-            name = f"with_rows_at({name}, {lead}, {lead + result.axis})"
+            name = f"moveaxis({name}, {lead}, {lead + result.axis})"
         if stored != result.dtype:
             name = f"({name} != 0)" if result.dtype.kind == "b" else f"{name}.astype({self.dtype(result.dtype)})"
         return name if lead or result.aval.shape else f"{name}[()]"

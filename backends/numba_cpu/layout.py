@@ -153,8 +153,12 @@ class Layout:
 
     # ---- who lies beside whom ----
     def _alias_copies(self) -> None:
-        """A sum of products that is a new state, or an output, is written where it is wanted at once."""
-        targets = {op.out for section in SECTIONS for op in getattr(self.plan, section) if op.kind == "gemm"}
+        """A sum of products, or what the rounds of an inner loop put together, is written where it is wanted at once.
+
+        It may be wanted as a new state or an output.
+        """
+        every = [op for section in SECTIONS for op in getattr(self.plan, section)]
+        targets = {op.out for op in every if op.kind == "gemm" or op.store.rounds is not None}
         for section in SECTIONS:
             kept = []
             for op in getattr(self.plan, section):
@@ -227,6 +231,8 @@ def _gray(partners: Iterable[int], order: Sequence[int]) -> int:
 def access_offset(place: Place, access: Access, indices: Sequence[str]) -> str:
     """Source text of the offset of an element."""
     text = place.start if access.offset == 0 else f"{place.start} + {access.offset}"
+    if access.rounds is not None:
+        text += f" + round{access.rounds[0]} * {access.rounds[1]}"
     for name, stride in zip(indices, access.strides, strict=True):
         if stride:
             text += f" + {name}" if stride == 1 else f" + {name} * {stride}"

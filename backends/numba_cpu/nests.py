@@ -105,9 +105,8 @@ class Nests(Passes):
         return nested(heads, [*body, f"{out.array}[{target}] = held"])
 
     def _sum_text(self, start: str, seen: Access, names: dict[int, str]) -> str:
-        flat = Access(
-            seen.base, seen.offset, tuple([seen.strides[d] for d in names]), tuple([seen.shape[d] for d in names])
-        )
+        strides, shape = (tuple([of[d] for d in names]) for of in (seen.strides, seen.shape))
+        flat = Access(seen.base, seen.offset, strides, shape, seen.rounds)
         return access_offset(self.place(seen.base), flat, list(names.values()))
 
     def _element(self, seen: Access, names: dict[int, str]) -> str:

@@ -142,7 +142,7 @@ class _Nest:
     def _offset(self, access: Access) -> tuple[str, int]:
         """The text of the offset without the innermost index, and the innermost stride."""
         strides = self._strides(access)
-        flat = Access(access.base, access.offset, tuple(strides[:-1]), tuple(self.sizes[:-1]))
+        flat = Access(access.base, access.offset, tuple(strides[:-1]), tuple(self.sizes[:-1]), access.rounds)
         names = [f"o{d}" for d in range(len(strides) - 1)]
         return access_offset(self.out.place(access.base), flat, names), strides[-1]
 

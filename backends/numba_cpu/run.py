@@ -29,11 +29,6 @@ def contiguous(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return made
 
 
-def with_rows_at(value: np.ndarray, lead: int, axis: int) -> np.ndarray:
-    """The rows, which the loop keeps at ``lead``, moved to where the tape has them."""
-    return np.ascontiguousarray(np.moveaxis(value, lead, axis))
-
-
 def with_time(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """The same at each step."""
     return np.array(np.broadcast_to(value, shape), dtype)

@@ -11,6 +11,7 @@ from tapegrad.backends.graph import Access
 from tapegrad.backends.plan import SECTIONS, make_plan
 from tapegrad.backends.shown import steps_of
 from tapegrad.cells import LSTM
+from tests.numba_cpu.inner_steps import INNER
 from tests.numba_cpu.steps import CASES
 
 
@@ -69,18 +70,16 @@ def test_what_the_state_does_not_need_is_done_behind_the_loop():
     assert state.out in plan.crossing
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_every_value_is_there_when_it_is_read(name):
+@pytest.mark.parametrize("case", [*CASES.values(), *[c for name, c in INNER.items() if name != "no_round"]], ids=str)
+def test_every_value_is_there_when_it_is_read(case):
     """In every plan of every step: written before, in the same section or in an earlier one, and read by someone."""
-    _, *args = CASES[name].step, *CASES[name].arguments("float64")
+    args = case.arguments("float64")
     floats = [i for i, arg in enumerate(args) if all(np.asarray(a).dtype.kind == "f" for a in tg.tree_leaves(arg))]
 
     def second(*given):
-        return tg.grad(lambda *a: np.sum(np.sin(tg.tree_leaves(tg.scan(CASES[name].step, *a))[0] * 1.0)), floats)(
-            *given
-        )
+        return tg.grad(lambda *a: np.sum(np.sin(tg.tree_leaves(tg.scan(case.step, *a))[0] * 1.0)), floats)(*given)
 
-    for step in [*steps_of(scanned(CASES[name].step), *args), *steps_of(second, *args)]:
+    for step in [*steps_of(scanned(case.step), *args), *steps_of(second, *args)]:
         plan = make_plan(step)
         assert_sound(plan)
 
@@ -98,7 +97,10 @@ def assert_sound(plan):
             crossing |= {op.out} if section_of.get(op.out, {section}) != {section} else set()
             section_of.setdefault(op.out, set()).add(section)
             for access in [*[a for a in op.args if isinstance(a, Access)], op.store]:
-                assert_inside(access, values[access.base])
+                assert_inside(access, values[access.base], plan.graph)
+    for carry in plan.graph.carries:
+        assert {carry.new, carry.state} <= set(section_of)
+        read |= {carry.new}
     assert crossing == plan.crossing
     assert all(base in read or values[base].source in ("next", "y", "sum") for base in section_of), "nothing is in vain"
     wanted = {i for i, value in enumerate(values) if value.source in ("next", "y", "sum")}
@@ -107,9 +109,11 @@ def assert_sound(plan):
     assert not states, "the next state is made in the loop"
 
 
-def assert_inside(access, value):
-    ends = [access.offset + sum(pick((n - 1) * s, 0) for s, n in zip(access.strides, access.shape, strict=True))
-            for pick in (min, max)]  # fmt: skip
+def assert_inside(access, value, graph):
+    ways = list(zip(access.strides, access.shape, strict=True))
+    if access.rounds is not None:
+        ways.append((access.rounds[1], graph.loops[access.rounds[0]].length))
+    ends = [access.offset + sum(pick((n - 1) * s, 0) for s, n in ways) for pick in (min, max)]
     assert ends[0] >= 0
     assert ends[1] < value.size
 

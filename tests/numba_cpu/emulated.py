@@ -218,14 +218,22 @@ class EmulatedBackend(NumbaBackend):
 
     def __init__(self) -> None:
         self.programs: dict[Any, Any] = {}
+        self.watched: dict[Any, Watched] = {}
+        self.done = 0  # calls of ``loop``
 
     def missing(self, step: Any) -> str | None:
         with mock.patch.object(backend, "program_of", self.program):
             return super().missing(step)
 
     def run(self, step: Any, args: Any, length: int, reverse: bool) -> tuple:
-        self.watched: dict[int, Watched] = {}
-        self.done = 0  # calls of ``loop``
+        held = self.watched, self.done  # of a step that runs another scan once, beforehand
+        self.watched, self.done = {}, 0
+        try:
+            return self._run(step, args, length, reverse)
+        finally:
+            self.watched, self.done = held
+
+    def _run(self, step: Any, args: Any, length: int, reverse: bool) -> tuple:
         with (
             mock.patch.object(backend, "program_of", self.program),
             mock.patch.object(run, "in_parallel", one_by_one),

@@ -67,7 +67,7 @@ def test_threads_that_meet_are_found():
     ],
 )
 def test_mistakes_in_the_generator_are_found(monkeypatch, H, owner, name, spoil, message):
-    step = lambda w, s, x: (np.tanh(s @ w + x), s)  # noqa: E731
+    step = lambda w, s, x: (np.tanh(s @ w + x), s * x)  # noqa: E731
     monkeypatch.setattr(owner, name, spoil(getattr(owner, name)))
     with emulated.installed(), pytest.raises(Fault, match=message):
         tg.scan(step, np.ones((H, H)), np.ones((5, H)), np.ones((4, 5, H)), backend="emulated")
