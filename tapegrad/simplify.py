@@ -1,7 +1,7 @@
 """Tapes made smaller: what is computed twice is computed once, what nobody reads not at all, and a few forms that
 people write are recognised as the primitive that they are.
 
-A rewrite never changes a value, apart from what overflows on the way to a value that does not.
+A rewrite changes no value, apart from rounding and from what overflows on the way to a value that does not.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .dependence import subtape
+from .parting import parted
 from .primitives import elementwise as ew
 from .primitives.registry import Primitive
 from .structure import literal_key, option_key
@@ -25,7 +26,7 @@ def simplified(tape: AbstractTape) -> AbstractTape:
     for slot in range(len(part.nodes)):
         for form in FORMS:
             form(forms, slot)
-    return subtape(part, part.nodes, part.inputs, part.outputs) if forms.changed else part
+    return parted(subtape(part, part.nodes, part.inputs, part.outputs) if forms.changed else part)
 
 
 def _shared(tape: AbstractTape) -> tuple[list[Node | None], dict[int, int]]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,7 @@ def threads(rounds: int) -> list[Row]:
 
 def moved(work: Work) -> int:
     """The bytes of the arrays over time that a forward and a backward loop read and write, each once."""
-    from tapegrad.backends.shown import steps_of
-
+    steps_of = import_module("tapegrad.backends.shown").steps_of
     total = 0
     for step in steps_of(lambda params: work.cell(params, work.xs)[1], work.params):
         avals, outs = step.avals()[step.params + step.state :], step.results(1)[step.state : step.state + step.ys]
