@@ -68,7 +68,7 @@ def _sum_of_products(tape: AbstractTape, env: list[Any], node: Node, i: int) -> 
     for slot, part in zip(made.slots, made.args, strict=True):
         stop = start + part.shape[made.options["axis"]]
         pair = [env[slot], _cut(tape, env, node.slots[1 - i], axis, start, stop)]
-        term = product(*(pair if i == 0 else pair[::-1]), spec.left, spec.right, spec.out)
+        term = product(pair[i], pair[1 - i], spec.left, spec.right, spec.out)
         total = term if total is None else total + term
         start = stop
     return total
