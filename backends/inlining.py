@@ -223,7 +223,8 @@ class _Writer:
     def unrolled(self, node: Node, step: Step, given: list[Pair]) -> list[Pair]:
         """The body again and again, for each round."""
         first, length = step.params + step.state, node.options["length"]
-        state, ys, sums = given[step.params : first], {}, []
+        state, sums = given[step.params : first], list[Pair]()
+        ys: dict[int, list[Pair]] = {}
         results = [aval_of(v) for _, v in step.tape.outputs]
         cut = step.state + step.ys
         for k in reversed(range(length)) if node.options["reverse"] else range(length):
