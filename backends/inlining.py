@@ -22,7 +22,7 @@ from tapegrad.tensor import Aval, aval_of
 
 # An inner scan over parameters (each round has weights of its own) is written out round by round, so that each round's
 # weights are packed and their gradients are sums; up to so many operations, since the time to compile grows with them.
-UNROLLED = 400
+UNROLLED = 200
 
 Pair = tuple[int, Any]  # a slot, or -1 and a literal
 
