@@ -22,7 +22,7 @@ from tapegrad.tensor import Aval, aval_of
 
 # An inner scan over parameters (each round has weights of its own) is written out round by round, so that each round's
 # weights are packed and their gradients are sums; up to so many operations, since the time to compile grows with them.
-UNROLLED = 400
+UNROLLED = 200
 
 Pair = tuple[int, Any]  # a slot, or -1 and a literal
 
@@ -223,7 +223,8 @@ class _Writer:
     def unrolled(self, node: Node, step: Step, given: list[Pair]) -> list[Pair]:
         """The body again and again, for each round."""
         first, length = step.params + step.state, node.options["length"]
-        state, ys, sums = given[step.params : first], {}, []
+        state, sums = given[step.params : first], list[Pair]()
+        ys: dict[int, list[Pair]] = {}
         results = [aval_of(v) for _, v in step.tape.outputs]
         cut = step.state + step.ys
         for k in reversed(range(length)) if node.options["reverse"] else range(length):

@@ -41,8 +41,8 @@ def inner_steps(tape: AbstractTape) -> list[Step]:
 class NumbaBackend:
     """Compiles a scan: its loop, the products before and behind it, and the sums over time.
 
-    A step that holds scans itself (chunks of time with ``checkpoint=``, a loop within a cell) is carried out operation
-    by operation, and the scans in it are compiled.
+    A loop within a step is compiled with it. Chunks of time (``checkpoint=``) are not: there, and where a step cannot
+    be compiled but the scans in it can, the step is carried out operation by operation, and the scans are compiled.
     """
 
     name = "numba"
