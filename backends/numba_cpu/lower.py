@@ -122,6 +122,7 @@ class Lowering(Products, Nests):
     def _stored(self) -> set[int]:
         """Values that must be in memory: results, and what another group reads."""
         stored = {i for i, value in enumerate(self.graph.values) if value.source in ("next", "y", "sum")}
+        stored.update(self.aliases)
         for section in self.sections:
             for group in section.groups:
                 inside = group.outs if group.kind == "pass" else set()
