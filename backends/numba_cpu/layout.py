@@ -153,7 +153,7 @@ class Layout:
 
     # ---- who lies beside whom ----
     def _alias_copies(self) -> None:
-        """A result that is a new state is written where it is wanted at once, as is a sum of products that is an output.
+        """A new state is written where it is wanted at once, and so is a sum of products that is an output.
 
         Not so what is the operand of a product, which lies beside others. Other outputs are not read again while the
         memory for them is still on its way to the cache.
