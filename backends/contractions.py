@@ -7,7 +7,8 @@ nothing is a map; what is left is a ``contract`` for each row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from tapegrad.tape import Node
 
 from .borders import added_up, of_all_rounds
-from .graph import Access, Graph
+from .graph import Access, Graph, Op, dense_strides
 
 NARROW = 2  # a product that sums so few terms costs less as elementwise work than as a pass of its own
 
@@ -168,6 +169,46 @@ def _turned(g: Graph, slot: int, base: int, made: list[str], out: list[str]) -> 
         g.rows.axis[slot] = axis
         view = g._with_rows(slot, view)
     g.look(slot, base, view)
+
+
+# ---- sums of elementwise products ----
+def contract_sums(g: Graph) -> None:
+    """Let a sum over features of a product that nothing else reads be one operation, so that no product is stored.
+
+    Where an operand was broadcast, its cotangent is such a sum.
+    """
+    readers = Counter(base for op in g.ops for base in op.reads)
+    writers = Counter(op.out for op in g.ops)
+    products = {op.out: op for op in g.ops if _is_product(g, op) and readers[op.out] == writers[op.out] == 1}
+    joined: set[int] = set()
+    ops: list[Op] = []
+    for op in g.ops:
+        seen = op.args[0] if op.kind == "reduce" and op.name == "sum" else None
+        product = products.get(seen.base) if isinstance(seen, Access) else None
+        if product is not None and seen == g.whole(product.out) and product.loop == op.loop and not op.store.rounds:
+            joined.add(product.out)
+            op = _contracted(op, product)
+        ops.append(op)
+    g.ops = [op for op in ops if op.out not in joined]
+
+
+def _is_product(g: Graph, op: Op) -> bool:
+    plain = all(isinstance(a, Access) and g.values[a.base].dtype == g.dtype for a in op.args)
+    return op.kind == "map" and op.name == "multiply" and plain and op.store == g.whole(op.out)
+
+
+def _contracted(op: Op, product: Op) -> Op:
+    axes, shape = op.options["axes"], product.shape
+    kept = [d for d in range(len(shape)) if d not in axes]
+    order = [*kept, *axes]
+    args = [
+        replace(a, strides=tuple([a.strides[d] for d in order]), shape=tuple([shape[d] for d in order]))
+        for a in product.args
+    ]
+    made = tuple([shape[d] for d in kept])
+    options = {"summed": tuple([shape[d] for d in axes])}
+    store = Access(op.out, 0, dense_strides(made), made)
+    return Op("contract", "contract", args, op.out, store, made, options, op.loop)
 
 
 # ---- sums over rows and time ----

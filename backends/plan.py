@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from tapegrad.printing import slot_names
 from tapegrad.scan_primitive import Step
 
+from .contractions import contract_sums
 from .graph import Access, Graph, Op
 from .translate import translate
 
@@ -57,6 +58,7 @@ def make_plan(step: Step) -> Plan:
     graph = translate(step)
     prune(graph)
     gather_products(graph)
+    contract_sums(graph)
     prune(graph)
     plan = Plan(graph)
     _sort(plan)

@@ -132,8 +132,12 @@ class _Translator:
         self.partial[slot] = [(node.slots[0], lambda view: view[(*inside, ...)])]
 
     def placed(self, slot: int, node: Node) -> None:
-        template = node.options["template"]
-        self.partial[slot] = [(node.slots[0], lambda view: view[(*template, ...)])]
+        template, (source,) = node.options["template"], node.slots
+        if all(entry is None or entry == slice(None) for entry in template):  # no gaps: the axes of length 1 go
+            at = tuple([0 if entry is None else entry for entry in template])
+            self.graph.look(slot, self.graph.base[source], self.graph.index[source][(*at, ...)])
+            return
+        self.partial[slot] = [(source, lambda view: view[(*template, ...)])]
 
     def _joins(self, slot: int, node: Node) -> bool:
         """Whether an addition of partial values only puts them together."""

@@ -153,18 +153,22 @@ class Layout:
 
     # ---- who lies beside whom ----
     def _alias_copies(self) -> None:
-        """A sum of products, or what the rounds of an inner loop put together, is written where it is wanted at once.
+        """A new state is written where it is wanted at once.
 
-        It may be wanted as a new state or an output.
+        So is an output, if it is a sum of products or what the rounds of an inner loop put together. Not so what is the operand of a product, which lies beside others. Other outputs are not read again while the
+        memory for them is still on its way to the cache.
         """
         every = [op for section in SECTIONS for op in getattr(self.plan, section)]
-        targets = {op.out for op in every if op.kind == "gemm" or op.store.rounds is not None}
+        operands = {base for op in every if op.kind in ("gemm", "accumulate") for base in op.reads}
+        sums = {op.out for op in every if op.kind == "gemm" or op.store.rounds is not None}
+        targets = sums | ({op.out for op in every if op.kind in ("map", "contract") and not op.loop} - operands)
         for section in SECTIONS:
             kept = []
             for op in getattr(self.plan, section):
                 source = op.args[0]
                 if op.name == "copy" and isinstance(source, Access) and source.base in targets:
-                    if self._is_same(source, op):
+                    wanted = source.base in sums or self.graph.values[op.out].source == "next"
+                    if wanted and self._is_same(source, op):
                         self.aliases[source.base] = op.out
                         continue
                 kept.append(op)
@@ -180,7 +184,7 @@ class Layout:
         # Threads share an output without rows: only a whole value may be written there.
         apart = like.rowed or made.source == "next" or not self.graph.rows.axis
         whole = source == self.graph.whole(source.base) and op.store.dense and like.size == made.size
-        return whole and apart and like.rowed == made.rowed
+        return whole and apart and (like.rowed, like.dtype) == (made.rowed, made.dtype)
 
     def _bundle(self) -> None:
         """Lay out the operands of products: those with the same partners side by side."""

@@ -156,7 +156,7 @@ class Schedule(Products, Nests):
     def _stored(self) -> set[int]:
         """Values that must be in memory: results, and what another group reads."""
         stored = {i for i, value in enumerate(self.graph.values) if value.source in ("next", "y", "sum")}
-        stored |= {carry.new for carry in self.graph.carries}
+        stored.update(self.aliases, [carry.new for carry in self.graph.carries])
         for group in _every(group for section in self.sections for group in section.groups):
             inside = group.outs if group.kind == "pass" else set()
             for op in group.ops:

@@ -181,13 +181,18 @@ def lanes_of(typingctx, array):
 
 @intrinsic
 def lane_sum(typingctx, x):
-    """The sum of the lanes, added in pairs."""
+    """The sum of the lanes: one half is added to the other, until one is left."""
 
     def codegen(context, builder, signature, args):
-        parts = [builder.extract_element(args[0], ir.Constant(INT32, i)) for i in range(x.lanes)]
-        while len(parts) > 1:
-            parts = [builder.fadd(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-        return parts[0]
+        (held,), count = args, x.lanes
+        while count > 1:
+            count //= 2
+            low, high = (
+                builder.shuffle_vector(held, held, ir.Constant(ir.VectorType(INT32, count), list(range(i, i + count))))
+                for i in (0, count)
+            )
+            held = builder.fadd(low, high)
+        return builder.extract_element(held, ir.Constant(INT32, 0))
 
     return x.dtype(x), codegen
 

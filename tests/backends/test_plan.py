@@ -140,6 +140,29 @@ def test_the_order_of_a_sum_does_not_matter():
     assert found == {(3, 1, 1, 1)}
 
 
+def test_a_sum_of_a_product_is_one_operation():
+    """So is the cotangent of what was broadcast; the axis that was put in leaves no copy behind."""
+    step = lambda w, s, x: (0.5 * s + x[:, :, None] * np.tanh(x)[:, None, :], np.sum(s * s, axis=(0, 2)))  # noqa: E731
+    f = lambda s, x: tg.scan(step, None, s, x)  # noqa: E731
+    forward, backward = plans_of(f, np.ones((2, 5, 5)), np.ones((3, 2, 5)))
+    for plan, contractions in ((forward, 1), (backward, 2)):
+        assert kinds(plan, "loop")["contract"] == contractions
+        assert not kinds(plan, "loop")["reduce"]
+    copies = [op for op in backward.loop if op.name == "copy" and backward.graph.values[op.out].source == "op"]
+    assert not copies
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_product_that_is_read_twice_is_kept(shared):
+    def step(w, s, x):
+        product = s * x
+        return s + np.sum(product, axis=1, keepdims=True), product if shared else s
+
+    args = None, np.ones((2, 5)), np.ones((3, 2, 5))
+    plan = make_plan(steps_of(scanned(step), *args, gradient=False)[0])
+    assert kinds(plan, "loop")["reduce"] == shared
+
+
 def test_a_plan_can_be_read():
     step = lambda w, h, x: (np.tanh(h @ w["W"] + x @ w["U"]), h)  # noqa: E731
     args = {"W": np.ones((3, 3)), "U": np.ones((4, 3))}, np.ones((2, 3)), np.ones((5, 2, 4))

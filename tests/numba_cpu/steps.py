@@ -61,6 +61,14 @@ def case(params: Any, state: Any, xs: Any, rows: int = B) -> Callable:
     return added
 
 
+# ---- sums of elementwise products ----
+@case(F(H), F(B, N, H), F(T, B, N))
+def sums_of_products(w, s, x):
+    spread = x[:, :, None] * np.ones((1, 1, H), x.dtype)
+    ends = np.sum(s[:, :, ::-1] * spread, axis=1), np.sum(s * w, axis=2), np.sum(x * np.tanh(x), axis=1)
+    return 0.5 * np.tanh(s * w + np.sum(s * s, axis=(1, 2), keepdims=True)), ends
+
+
 # ---- products ----
 @case({"U": F(I, H), "W": F(H, H), "V": F(H, H)}, F(B, H), F(T, B, I))
 def inputs_apart(w, s, x):
