@@ -65,9 +65,12 @@ class Watched:
         index = self.check(index, "write")
         if self.name.startswith(INPUTS) and not (self.name == "packed" and self.part == 0):
             raise Fault(f"write {self.name}: it is an input")
-        same = self.there[index] & np.isclose(self.array[index], value, equal_nan=True)  # what all rows share
+        theirs = np.zeros(index.shape, bool)
         for others in (self.writer[index], self.reader[index]):
-            if np.any((others != 0) & (others != self.part) & ~same):
+            theirs |= (others != 0) & (others != self.part)
+        if theirs.any():
+            same = self.there[index] & np.isclose(self.array[index], value, equal_nan=True)  # what all rows share
+            if np.any(theirs & ~same):
                 raise Fault(f"write {self.name}: element {index} belongs to another thread")
         self.array[index], self.there[index], self.writer[index] = value, True, self.part
 
