@@ -7,6 +7,7 @@ reductions, gathers, and sums over rows and time.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -305,6 +306,6 @@ def literal_of(value: Any, dtypes: Sequence[np.dtype] = ()) -> Number:
     if dtypes and type(value) in (bool, int, float):
         try:
             value = np.result_type(*dtypes, value).type(value)
-        except OverflowError:  # a comparison with a number that the arrays cannot hold
-            pass
+        except OverflowError:  # a comparison with a number that the arrays cannot hold: all of theirs are on one side
+            value = math.inf if value > 0 else -math.inf
     return Number(value)

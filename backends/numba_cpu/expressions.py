@@ -37,6 +37,9 @@ SCALAR = {
     "copy": "{0}",
     "logistic": "1.0 / (1.0 + np.exp(-{0}))",
     "rint": "np.rint({0})",
+    "floor_divide": "floor_quotient({0}, {1})",
+    "remainder": "floor_modulo({0}, {1})",
+    "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else np.absolute({0}))",
 }
 # Numba has one type for Python's numbers, and NumPy's functions promote to what is common to their arguments: so
 # operators are written out, of operands that have been brought to the dtype in which NumPy computes.
@@ -48,6 +51,12 @@ OPERATORS = {
     "less": "<",
     "less_equal": "<=",
     "equal": "==",
+}
+# Of a signed integer and one that no signed integer holds, all by one function.
+WHOLE = {
+    "less": "whole_less({0}, {1})",
+    "less_equal": "not whole_less({1}, {0})",
+    "equal": "not (whole_less({0}, {1}) or whole_less({1}, {0}))",
 }
 INTEGER = {
     "floor_divide": "quotient({0}, {1})",
@@ -64,28 +73,33 @@ BOOLEAN = {
 }
 
 
-def scalar_expression(name: str, args: Sequence[str], dtype: np.dtype) -> str:
-    """The text of an operation on single numbers: what NumPy's function gives, in the dtype of the result."""
+def scalar_expression(name: str, args: Sequence[str], dtype: np.dtype, given: Sequence[np.dtype] = ()) -> str:
+    """The text of an operation on single numbers: what NumPy's function gives, in the dtype of the result.
+
+    ``given`` holds the dtypes of the operands.
+    """
     kind = scalar_type(dtype)
     if name == "cast":
         return f"{args[0]} != 0" if dtype.kind == "b" else f"{kind}({args[0]})"
     if name == "where":
         return f"({kind}({args[1]}) if {args[0]} else {kind}({args[2]}))"
+    if name in WHOLE and np.uint64 in given and any(d.kind == "i" for d in given):
+        return f"({WHOLE[name].format(*args)})"
     if name in ("less", "less_equal", "equal"):
         return f"({args[0]} {OPERATORS[name]} {args[1]})"
     if name in TRUTH or name == "isfinite":
         return f"np.{name}({', '.join(args)})"
-    given = [f"{kind}({arg})" for arg in args]
+    args = [f"{kind}({arg})" for arg in args]
     if dtype.kind == "b" and name in BOOLEAN:
-        text = BOOLEAN[name].format(*given)
+        text = BOOLEAN[name].format(*args)
     elif dtype.kind in "iu" and name in INTEGER:
-        text = INTEGER[name].format(*given)
+        text = INTEGER[name].format(*args)
     elif name in SCALAR:
-        text = SCALAR[name].format(*given)
+        text = SCALAR[name].format(*args)
     elif name in OPERATORS:
-        text = f"{given[0]} {OPERATORS[name]} {given[1]}"
+        text = f"{args[0]} {OPERATORS[name]} {args[1]}"
     else:
-        text = f"np.{name}({', '.join(given)})"
+        text = f"np.{name}({', '.join(args)})"
     return f"{kind}({text})"
 
 

@@ -198,7 +198,7 @@ class Nests(Passes):
     def _scalar_contract(self, op: Op, x: Access, y: Access, names: list[str]) -> list[str]:
         kept, out = len(op.store.shape), self.place(op.out)
         every = dict(enumerate(names))
-        elements = [f"{self.place(a.base).array}[{self._sum_text('', a, every)}]" for a in (x, y)]
+        elements = [self._element(a, every) for a in (x, y)]
         dtype = self.graph.values[op.out].dtype
         zero = "False" if dtype.kind == "b" else f"{scalar_type(dtype)}(0)"
         term = (

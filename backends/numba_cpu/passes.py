@@ -219,7 +219,9 @@ class _Nest:
             self.body.append(f"store_strided@({seen}, load_strided@({seen}@) + {name}@)")
 
     def _scalar_text(self, op: Op) -> str:
-        return scalar_expression(op.name, [self.value(a) for a in op.args], self.out.graph.values[op.out].dtype)
+        values = self.out.graph.values
+        given = [values[a.base].dtype if isinstance(a, Access) else np.asarray(a.value).dtype for a in op.args]
+        return scalar_expression(op.name, [self.value(a) for a in op.args], values[op.out].dtype, given)
 
     def _vector_text(self, op: Op) -> str:
         kinds = [self.out._kind(a) for a in op.args]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -217,7 +218,39 @@ def dot(x, at, step, y, bt, stride, count):
     return held
 
 
-# ---- integers ----
+# ---- single numbers, where Numba computes otherwise than NumPy ----
+@compiled
+def floor_quotient(x, y):
+    """x / y of floats, rounded down."""
+    if y == 0:
+        return x / y
+    rest = np.fmod(x, y)
+    quotient = (x - rest) / y
+    if rest != 0 and (rest < 0) != (y < 0):
+        quotient -= 1
+    if quotient == 0:
+        return np.copysign(quotient, x / y)
+    below = np.floor(quotient)
+    return below + 1 if quotient - below > 0.5 else below
+
+
+@compiled
+def floor_modulo(x, y):
+    """The remainder that belongs to :func:`floor_quotient`; it has the sign of y."""
+    rest = np.fmod(x, y)
+    if rest == 0:
+        return np.copysign(rest, y)
+    return rest + y if (rest < 0) != (y < 0) else rest
+
+
+@compiled
+def whole_less(x, y):
+    """Whether x < y of integers, one of them unsigned: Numba compares them as floats, which tell not all apart."""
+    if x < 0:
+        return y >= 0 or np.int64(x) < np.int64(y)
+    return y >= 0 and np.uint64(x) < np.uint64(y)
+
+
 @compiled
 def quotient(x, y):
     """x / y of integers, rounded down; 0 for y = 0, as in NumPy.

@@ -62,7 +62,7 @@ class Watched:
         return self.array[index] if index.ndim else self.array[int(index)]
 
     def write(self, index: Any, value: Any) -> None:
-        index = self.check(index, "write")
+        index, value = self.check(index, "write"), wrapped(value)
         if self.name.startswith(INPUTS) and not (self.name == "packed" and self.part == 0):
             raise Fault(f"write {self.name}: it is an input")
         theirs = np.zeros(index.shape, bool)
@@ -75,6 +75,11 @@ class Watched:
         self.array[index], self.there[index], self.writer[index] = value, True, self.part
 
     __getitem__, __setitem__ = read, write
+
+
+def wrapped(value: Any) -> Any:
+    """An integer as it is stored, with the same bits."""
+    return value.astype(np.int64) if getattr(value, "dtype", None) == np.uint64 else value
 
 
 # ---- what generated source calls ----
@@ -204,8 +209,8 @@ NAMES = {
     "mask_and": np.logical_and, "mask_or": np.logical_or, "mask_not": np.logical_not,
     "fold_sum": fold(np.sum), "fold_max": fold(np.max), "fold_min": fold(np.min),
     "fold_two_max": np.maximum, "fold_two_min": np.minimum,
-    "checked": strided.checked.py_func, "quotient": strided.quotient.py_func, "modulo": strided.modulo.py_func,
-    "pack_block": strided.pack_block.py_func,
+    **{f.__name__: f.py_func for f in (strided.checked, strided.quotient, strided.modulo, strided.pack_block)},
+    **{f.__name__: f.py_func for f in (strided.floor_quotient, strided.floor_modulo, strided.whole_less)},
     "flush_denormals": lambda: 0, "restore_denormals": lambda before: None, "np": np,
 }  # fmt: skip
 

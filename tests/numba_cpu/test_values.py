@@ -84,6 +84,35 @@ def test_integers_and_floats_beyond_what_a_float_holds():
     assert_same(*both(function, (i, j)), 0)
 
 
+def test_unsigned_integers_that_no_signed_one_holds():
+    """Among signed ones, in comparisons and products, and against numbers that neither holds."""
+    rng = np.random.default_rng(3)
+    u = rng.choice(np.array([0, 1, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1], np.uint64), size=(3, 4, H))
+    i = rng.choice(np.array([0, 1, -1, 2**53, 2**63 - 1, -(2**63)], np.int64), size=(3, 4, H))
+
+    def function(u, i):
+        small = i.astype(np.int8)
+        return (
+            u < i, u <= i, u == i, u != i, i < u, i <= u, u > small, np.einsum("bi,bi->b", u, i), np.sum(u * u, axis=1),
+            np.einsum("bi,bi->b", u, u), np.einsum("bi,bj->bij", u, small), u < -1, u == -1, i < 2**63, i < 2**70,
+            i >= -(2**70), u == 2**70, small < 300, small == 256, np.max(u, axis=1), np.argmin(u, axis=1), u + 0.5,
+        )  # fmt: skip
+
+    assert_same(*both(function, (u, i)), 1e-12)
+
+
+@pytest.mark.parametrize("dtypes", [("int8", "float32"), ("float32", "int64"), ("float32", "float64")])
+def test_division_of_single_numbers_rounds_down(dtypes):
+    """Where operands are of several dtypes, numbers are taken one by one."""
+    rng = np.random.default_rng(4)
+    values = np.array([0.0, 1.0, -1.0, 0.5, -2.5, 7.25, -128.0, 1e30, -1e30, np.inf, -np.inf, np.nan])
+    x, y = (rng.choice(values[: 3 if "int" in d else None], size=(3, 4, H)).astype(d) for d in dtypes)
+    found, expected = both(lambda x, y: (x // y, x % y, np.sign(x + 0.5 * y)), (x, y))
+    assert_same(found, expected, 1e-6)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(np.signbit(a[b == 0]), np.signbit(b[b == 0]))
+
+
 def test_literals_of_every_kind():
     x = np.linspace(-2, 2, 2 * 3 * 5).reshape(2, 3, 5).astype(np.float32)
     x[0, 0, 0] = 0.1
