@@ -155,8 +155,9 @@ class Layout:
     def _alias_copies(self) -> None:
         """A new state is written where it is wanted at once.
 
-        So is an output, if it is a sum of products or what the rounds of an inner loop put together. Not so what is the operand of a product, which lies beside others. Other outputs are not read again while the
-        memory for them is still on its way to the cache.
+        So is an output, if it is a sum of products or what the rounds of an inner loop put together. Not so what is the
+        operand of a product, which lies beside others. Other outputs are not read again while the memory for them is
+        still on its way to the cache.
         """
         every = [op for section in SECTIONS for op in getattr(self.plan, section)]
         operands = {base for op in every if op.kind in ("gemm", "accumulate") for base in op.reads}
