@@ -71,8 +71,26 @@ def state_read_after_it_is_made(p, h, x):
 
 @case(F(H, H), F(B, H), F(T, B, H))
 def product_as_state(w, h, x):
-    h, _ = rounds(lambda s, _: (s @ w, None), h + x, length=K)
-    return h, None
+    """The sum of products that is the new state is a term of another one."""
+
+    def body(s, _):
+        new = s @ w + (0.5 * s) @ w.T
+        return new, new + (s * x) @ w + 1.0
+
+    return rounds(body, h + x, length=K)
+
+
+@case({"U": F(I, H), "W": F(H, H), "a": F(H)}, F(B, H), F(T, B, I))
+def given_to_the_rounds(p, h, x):
+    """What the rounds are given and do not change: each of them does with it what could be done once."""
+
+    def body(q, s, z):
+        p, x, h = q
+        s = np.tanh(s @ p["W"] + x @ p["U"] + np.sum(h * p["a"], axis=1, keepdims=True))
+        return s, (x @ p["U"], s * (h @ p["W"]), np.transpose(h), np.sum(s, axis=1))
+
+    h, ys = tg.scan(body, (p, x, h), h, None, length=K, reverse=True)
+    return h, ys
 
 
 @case(F(H, H), F(B, H), F(T, B, H))
@@ -350,7 +368,10 @@ class _Writer:
             (f"np.sin(np.arange({length}.0))", []),
         ]
         xs, row = self.draw(st.sampled_from(kinds))
-        self.lines += [f"{pad}def {body}(s, {z}):", f"{pad}    {a}, {b} = s"]
+        given = self.draw(st.booleans())  # else what the body reads is outside of it
+        names = ", ".join(["p", *held])
+        self.lines += [f"{pad}def {body}(q, s, {z}):", f"{pad}    {a}, {b} = s"]
+        self.lines += [f"{pad}    {names} = q"] if given else []
         inside = [*held, a, b, *row]
         if not row and xs != "None":
             self.lines.append(f"{pad}    {a} = {a} * {z}")
@@ -360,7 +381,7 @@ class _Writer:
         self.lines.append(f"{pad}    return ({self.one(inside)}, {self.one(inside)}), {self.one(inside)}")
         new = self.fresh("a"), self.fresh("b")
         self.lines.append(
-            f"{pad}({new[0]}, {new[1]}), {ys} = tg.scan(lambda _, s, x: {body}(s, x), None, "
+            f"{pad}({new[0]}, {new[1]}), {ys} = tg.scan({body}, {f'({names})' if given else None}, "
             f"({self.one(held)}, {self.one(held)}), {xs}, length={length}, reverse={self.draw(st.booleans())})"
         )
         read = self.fresh("v")
