@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
 import tapegrad as tg
 from tests.numba_cpu.steps import B, Case, F, H, I, N, T, V, Z
@@ -71,8 +70,29 @@ def state_read_after_it_is_made(p, h, x):
 
 @case(F(H, H), F(B, H), F(T, B, H))
 def product_as_state(w, h, x):
-    h, _ = rounds(lambda s, _: (s @ w, None), h + x, length=K)
-    return h, None
+    """The sum of products that is the new state is a term of another one."""
+
+    w = 0.3 * w
+
+    def body(s, _):
+        new = s @ w + (0.5 * s) @ w.T
+        return new, new + (s * x) @ w + 1.0
+
+    _, ys = rounds(body, h + x, length=K)  # the last one is not read
+    return ys[-1], ys
+
+
+@case({"U": F(I, H), "W": F(H, H), "a": F(H)}, F(B, H), F(T, B, I))
+def given_to_the_rounds(p, h, x):
+    """What the rounds are given and do not change: each of them does with it what could be done once."""
+
+    def body(q, s, z):
+        p, x, h = q
+        s = np.tanh(s @ p["W"] + x @ p["U"] + np.sum(h * p["a"], axis=1, keepdims=True))
+        return s, (x @ p["U"], s * (h @ p["W"]), np.transpose(h), np.sum(s, axis=1))
+
+    h, ys = tg.scan(body, (p, x, h), h, None, length=K, reverse=True)
+    return h, ys
 
 
 @case(F(H, H), F(B, H), F(T, B, H))
@@ -80,7 +100,7 @@ def constant_states(w, h, x):
     """A state that begins as a number, one that becomes one, one that becomes what no round changes, one unread."""
     body = lambda s, _: ((s[0] + s[2], s[1] @ w, 0.5, x, s[4] + 1.0), s[2] * s[1] + s[3])  # noqa: E731
     (a, b, c, d, e), ys = rounds(body, (0.0, h, 0.1, h, 0.0), length=K)
-    return np.tanh(b + 0.1 * a + c + d), (ys, e)
+    return np.tanh(b + d), (ys, a, c, e)
 
 
 @case({"W": F(H, H), "E": F(V, H), "O": F(H, V)}, (F(B, H), Z(B)), F(T, B, H))
@@ -167,7 +187,7 @@ def layers(p, h, x):
 def inputs_without_rows(p, state, x):
     """What goes in is the same for all rows, and changes from step to step."""
     h, phase = state
-    times = np.sin(np.arange(1.0, K + 1)[:, None] * phase)
+    times = np.sin(np.arange(1.0, K + 1, dtype=phase.dtype)[:, None] * phase)
     h, ys = rounds(lambda s, z: (np.tanh(s @ p["W"] + x * z[0] + z[1]), (s, z)), h, times)
     return (h, phase * 0.9), ys
 
@@ -194,6 +214,22 @@ def parts_and_pads(p, h, x):
 def broadcast_xs(p, h, x):
     h, ys = rounds(lambda s, z: (np.tanh(s @ p["W"] + z), z * s), h, np.broadcast_to(x, (K, *x.shape)))
     return h, np.flip(ys, 0)
+
+
+@case({"W": F(H, H), "P": F(3, H)}, F(B, H), F(T, K + 1, B, H))
+def views_of_sequences(p, h, x):
+    """A part of a sequence, backwards, and another that does not move; whole rows of it times weights, and parts."""
+    zs = {"a": x[:0:-1], "b": np.broadcast_to(x[0], (K, *x.shape[1:])), "c": x[1:]}
+    body = lambda s, z: (np.tanh(s + z["a"] @ p["W"] + z["b"] @ p["W"].T + z["c"][:, 1:4] @ p["P"]), s * z["a"])  # noqa: E731
+    return rounds(body, h, zs)
+
+
+@case({"W": F(H, H)}, F(B, H), F(T, B, H))
+def weights_that_change(p, h, x):
+    """The weights of each round are the same ones, times a number of its own."""
+    body = lambda s, z: ((np.tanh(s[0] @ (p["W"] * z) + s[0] @ (p["W"] * s[1]) + x), 0.5 * s[1] + 0.1), s[0])  # noqa: E731
+    (h, _), ys = rounds(body, (h, 1.0), np.linspace(0.5, 1.0, K).astype(x.dtype))
+    return h, ys
 
 
 # ---- sums over time ----
@@ -302,86 +338,3 @@ def vector(w, s, x):
 @case(F(), F(), F(T), rows=1)
 def scalar(w, s, x):
     return rounds(lambda s, _: (np.sin(w * s + x), s), s, length=K)
-
-
-# ---- drawn ----
-LINES = (
-    "np.tanh({a} @ p['W'] + {b})", "{a} * {b}", "{a} + 0.5 * {b}", "np.sin({a}) * p['b']", "{a} @ p['V'] @ p['U']",
-    "{a} - np.mean({b}, axis=1, keepdims=True)", "np.where({a} > 0, {b}, 0.1 * {a})", "np.roll({a}, 1, axis=1)",
-    "tg.softmax({a} + {b}, axis=1)", "np.concatenate([{a}[:, 1:], {b}[:, :1]], axis=1)", "x @ p['W'] + {a}",
-    "{a} * np.max({b}, axis=1, keepdims=True)", "p['W'][np.argmax({a}, axis=1)]", "np.tanh({a})[:, ::-1]",
-    "{a} * p['b'][0]", "np.einsum('bi,bj,bj->bi', {a}, {b}, {b})",
-)  # fmt: skip
-READS = ("{ys}[0]", "{ys}[-1] * x", "np.sum({ys}, axis=0)", "np.flip({ys}, 0)[0]", "np.max({ys}, axis=0)")
-
-
-class _Writer:
-    """A step written line by line, with the rowed values that can be read at each place."""
-
-    def __init__(self, draw: Callable):
-        self.draw, self.lines, self.number = draw, ["def step(p, state, x):", "    h, g = state"], 0
-
-    def fresh(self, letter: str) -> str:
-        self.number += 1
-        return f"{letter}{self.number}"
-
-    def values(self, held: list[str], depth: int, most: int) -> list[str]:
-        held = list(held)
-        for _ in range(self.draw(st.integers(1, most))):
-            name = self.fresh("v")
-            line = self.draw(st.sampled_from(LINES)).format(a=self.one(held), b=self.one(held))
-            self.lines.append(f"{'    ' * depth}{name} = {line}")
-            held.append(name)
-        return held
-
-    def one(self, held: list[str]) -> str:
-        return self.draw(st.sampled_from(held[::-1]))
-
-    def scan(self, held: list[str], depth: int) -> list[str]:
-        """An inner scan of two states; what can be read behind it."""
-        pad, (body, a, b, z, ys) = "    " * depth, (self.fresh(letter) for letter in "fabzy")
-        length = self.draw(st.integers(1, 4))
-        stacked = ", ".join(self.one(held) for _ in range(length))
-        kinds = [
-            ("None", []),
-            (f"np.stack([{stacked}])", [z]),
-            (f"np.arange({length}.0)[:, None] * {self.one(held)}[0]", []),
-            (f"p['L'][:{length}]", []),
-            (f"np.sin(np.arange({length}.0))", []),
-        ]
-        xs, row = self.draw(st.sampled_from(kinds))
-        self.lines += [f"{pad}def {body}(s, {z}):", f"{pad}    {a}, {b} = s"]
-        inside = [*held, a, b, *row]
-        if not row and xs != "None":
-            self.lines.append(f"{pad}    {a} = {a} * {z}")
-        inside = self.values(inside, depth + 1, 3)
-        if depth < 2 and self.draw(st.integers(0, 2)) == 2:
-            inside = self.values(self.scan(inside, depth + 1), depth + 1, 1)
-        self.lines.append(f"{pad}    return ({self.one(inside)}, {self.one(inside)}), {self.one(inside)}")
-        new = self.fresh("a"), self.fresh("b")
-        self.lines.append(
-            f"{pad}({new[0]}, {new[1]}), {ys} = tg.scan(lambda _, s, x: {body}(s, x), None, "
-            f"({self.one(held)}, {self.one(held)}), {xs}, length={length}, reverse={self.draw(st.booleans())})"
-        )
-        read = self.fresh("v")
-        self.lines.append(f"{pad}{read} = {self.draw(st.sampled_from(READS)).format(ys=ys)}")
-        return [*held, *new, read]
-
-
-@st.composite
-def inner_cases(draw: Callable) -> Case:
-    """Steps with an inner scan of any of these kinds, or two behind each other, and scans in scans."""
-    writer = _Writer(draw)
-    held = writer.values(["x", "h", "g"], 1, 2)
-    for _ in range(draw(st.integers(1, 2))):
-        held = writer.scan(held, 1)
-    held = writer.values(held, 1, 2)
-    results = [f"np.tanh({writer.one(held)})" for _ in range(2)]
-    writer.lines.append(f"    return ({', '.join(results)}), ({writer.one(held)}, {writer.one(held)})")
-    text = "\n".join(writer.lines)
-    space: dict[str, Any] = {"np": np, "tg": tg}
-    exec(text, space)
-    space["step"].__doc__ = text
-    rows, wide = draw(st.integers(1, 4)), draw(st.integers(2, 9))
-    weights = {"W": F(wide, wide), "V": F(wide, 3), "U": F(3, wide), "b": F(wide), "L": F(4, wide)}
-    return Case(space["step"], (weights, (F(rows, wide), F(rows, wide)), F(draw(st.integers(1, 3)), rows, wide)), rows)

@@ -13,9 +13,13 @@ from tapegrad.backends.graph import Unlowered
 from tapegrad.backends.numba_cpu import backend as numba_backend
 from tapegrad.backends.plan import make_plan
 from tapegrad.backends.shown import steps_of
+from tapegrad.scan_primitive import Step, scan_primitive
+from tapegrad.tensor import apply, aval_of
+from tapegrad.tracing import trace_flat
 from tests.numba_cpu import emulated
 from tests.numba_cpu.compared import assert_same, compare, differentiable, loss_of
-from tests.numba_cpu.inner_steps import INNER, K, inner_cases, rounds
+from tests.numba_cpu.inner_drawn import inner_cases
+from tests.numba_cpu.inner_steps import INNER, K, rounds
 from tests.numba_cpu.steps import B, H
 
 # Those that, together, have every kind of border, in directions, dtypes and depths.
@@ -78,12 +82,41 @@ def test_drawn_steps_with_loops(case, emulation):
     compare(scanned(case.step), case.arguments("float64"), "emulated", second=True)
 
 
-@pytest.mark.parametrize("name", ["layers", "inputs_without_rows", "ending_early"])
+@pytest.mark.parametrize("name", ["layers", "inputs_without_rows", "ending_early", "weights_that_change"])
 def test_rounds_over_parameters_may_be_a_loop_too(name, emulation, monkeypatch):
     """As they are where they would be too many operations to be written out."""
     monkeypatch.setattr(inlining, "UNROLLED", 0)
     with emulated.installed():
         compare(scanned(INNER[name].step), INNER[name].arguments("float64"), "emulated", second=True)
+
+
+@pytest.mark.parametrize(
+    "summands",
+    [
+        lambda p, s: np.sin(p),  # the same in every round
+        lambda p, s: np.sum(s, axis=0) + np.sum(p, axis=0),  # so that the rows cannot be added up behind the loop
+        lambda p, s: 0.5 * np.sum(s * p, axis=0),
+        lambda p, s: s * p,
+        lambda p, s: 2.0,
+    ],
+)
+def test_sums_over_rounds(summands, emulation):
+    """What is added up in the rounds is added up over the steps too, or read in them."""
+    state, given = np.random.default_rng(3).normal(size=(2, 4, 3))
+    avals = aval_of(given), aval_of(state)
+    inner = Step(trace_flat(lambda v: [v[1] * 0.5, summands(*v)], avals), 1, 1, 0, 0, 1)
+    options = {"step": inner, "length": K, "reverse": False, "backend": "reference"}
+
+    def outer(v):
+        new, total = apply(scan_primitive, [v[1], v[0]], options)
+        return [np.tanh(new), np.sum(new * total, axis=0), total]
+
+    xs = np.stack([given, 2 * given, -given])
+    for ys, sums in ((2, 0), (0, 2)):
+        step = Step(trace_flat(outer, avals[::-1]), 0, 1, 1, ys, sums)
+        assert emulation.missing(step) is None
+        found, expected = (made.run(step, (state, xs), 3, False) for made in (emulation, reference.ReferenceBackend()))
+        assert_same(found, expected, 1e-12)
 
 
 def test_lengths_resets_and_records():
