@@ -12,6 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .fetching import address_at, next_lines
 from .linked import Kernel, behind, element
 from .packing import lefts_size, pack, pack_columns, pack_lefts, packed_size, panel_width, width_of
 from .tiles import BESIDE, ROWS, VECTORS, narrow_tile, panels_beside, row_tile, tile, wide_tile
@@ -23,6 +24,7 @@ __all__ = [
     "accumulate",
     "lefts_size",
     "multiply",
+    "multiply_fetching",
     "multiply_part",
     "pack",
     "pack_columns",
@@ -48,19 +50,22 @@ def pointer(typingctx, array, offset):
 
 
 # ---- kernels ----
-def _multiply(a, row, step, apart, M, K, panels, N, c, ldc, add):
-    """Blocks of ROWS left rows that begin ``apart`` elements apart; 0 for rows that follow one another."""
+def _multiply(a, row, step, apart, M, K, panels, N, c, ldc, noted, add):
+    """Blocks of ROWS left rows that begin ``apart`` elements apart; 0 for rows that follow one another.
+
+    ``noted`` is the address of a list of memory to fetch, or 0.
+    """
     width = width_of(c)
     if M == 1:
         while 2 * width <= N:
             columns = min(BESIDE * width, N - N % width)
-            row_tile(columns // width, a, row, step, panels, K, columns, c, ldc, add)
+            row_tile(columns // width, a, row, step, panels, K, columns, c, ldc, add, address_at(panels), 0)
             panels, c = behind(panels, K * columns), behind(c, columns)
             N -= columns
     elif 0 < M < len(_BESIDE):  # few rows: several panels at once
         columns = _BESIDE[M] * width
         while columns <= N:
-            wide_tile(M, a, row, step, panels, K, columns, c, ldc, add)
+            wide_tile(M, a, row, step, panels, K, columns, c, ldc, add, address_at(panels), 0)
             panels, c = behind(panels, K * columns), behind(c, columns)
             N -= columns
     blocks = (M + ROWS - 1) // ROWS
@@ -73,10 +78,13 @@ def _multiply(a, row, step, apart, M, K, panels, N, c, ldc, add):
             for block in range(blocks, 0, -1):
                 # As even as can be, 9 rows are 5 and 4: sums have to be many.
                 rows = (todo + block - 1) // block if apart == 0 else min(ROWS, todo)
+                near, lines = next_lines(noted, terms)
+                if lines == 0:
+                    near = address_at(panel)
                 if columns * VECTORS <= width:
-                    narrow_tile(rows, left, row, step, panel, terms, columns, out, ldc, adds)
+                    narrow_tile(rows, left, row, step, panel, terms, columns, out, ldc, adds, near, lines)
                 else:
-                    tile(rows, left, row, step, panel, terms, columns, out, ldc, adds)
+                    tile(rows, left, row, step, panel, terms, columns, out, ldc, adds, near, lines)
                 left, out = behind(left, rows * row if apart == 0 else apart), behind(out, rows * ldc)
                 todo -= rows
             begun += _DEPTH
@@ -89,6 +97,9 @@ _multiplied = Kernel(_multiply, "a panels c", "add")
 
 
 # ---- calls ----
+_NONE = ir.Constant(INT64, 0)
+
+
 def _places(context: Any, builder: Any, signature: Any, args: Any, *at: int) -> list[Any]:
     """LLVM: the addresses of arguments that are arrays, each followed by its offset."""
     return [element(context, builder, signature.args[i], args[i], args[i + 1]) for i in at]
@@ -113,12 +124,28 @@ def multiply(typingctx, a, at, row, step, M, K, panels, p, N, c, ct, ldc, add):
 
     def codegen(context, builder, signature, args):
         left, right, out = _places(context, builder, signature, args, 0, 6, 9)
-        given = [left, *args[2:4], ir.Constant(INT64, 0), *args[4:6], right, args[8], out, *args[11:]]
+        given = [left, *args[2:4], _NONE, *args[4:6], right, args[8], out, args[11], _NONE, args[12]]
         _multiplied.call(context, builder, dtype, given)
         return context.get_dummy_value()
 
     index = types.intp
     return types.void(a, *[index] * 5, panels, index, index, c, index, index, types.boolean), codegen
+
+
+@intrinsic
+def multiply_fetching(typingctx, a, at, row, step, M, K, panels, p, N, c, ct, ldc, add, noted, start):
+    """As :func:`multiply`, while what the list at ``noted[start:]`` names is fetched from memory."""
+    dtype = _multiplied.ready(a, panels, c)
+
+    def codegen(context, builder, signature, args):
+        left, right, out, names = _places(context, builder, signature, args, 0, 6, 9, 13)
+        names = builder.ptrtoint(names, INT64)
+        given = [left, *args[2:4], _NONE, *args[4:6], right, args[8], out, args[11], names, args[12]]
+        _multiplied.call(context, builder, dtype, given)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(a, *[index] * 5, panels, index, index, c, index, index, types.boolean, noted, index), codegen
 
 
 @intrinsic
@@ -133,7 +160,7 @@ def multiply_part(typingctx, a, at, row, step, M, K, panels, p, N, first, last, 
         left, right, out = _places(context, builder, signature, args, 0, 6, 11)
         right = builder.gep(right, [builder.mul(args[9], args[5])])
         columns = builder.sub(args[10], args[9])
-        given = [left, *args[2:4], ir.Constant(INT64, 0), *args[4:6], right, columns, out, *args[13:]]
+        given = [left, *args[2:4], _NONE, *args[4:6], right, columns, out, args[13], _NONE, args[14]]
         _multiplied.call(context, builder, dtype, given)
         return context.get_dummy_value()
 
@@ -150,7 +177,7 @@ def accumulate(typingctx, lefts, at, M, K, panels, p, N, c, ct, ldc):
         left, right, out = _places(context, builder, signature, args, 0, 4, 7)
         one, rows, yes = ir.Constant(INT64, 1), ir.Constant(INT64, ROWS), ir.Constant(INT1, 1)
         apart = builder.mul(args[3], rows)
-        given = [left, one, rows, apart, *args[2:4], right, args[6], out, args[9], yes]
+        given = [left, one, rows, apart, *args[2:4], right, args[6], out, args[9], _NONE, yes]
         _multiplied.call(context, builder, dtype, given)
         return context.get_dummy_value()
 

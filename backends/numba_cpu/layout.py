@@ -68,6 +68,7 @@ class Layout:
         self.chunked = plan.crossing | {op.out for op in [*plan.before, *plan.after]}
         self._alias_copies()
         self._bundle()
+        self.fetched = self._fetched()
 
     # ---- storage ----
     def storage(self, base: int) -> np.dtype:
@@ -150,6 +151,15 @@ class Layout:
                 self.places[base] = Place(array, at + i, at, row, f"{rows} * {row}", text, column, within)
             within += value.size
         return self.places
+
+    def _fetched(self) -> list[int]:
+        """The values whose memory the loop comes to at each step for the first time: they are fetched beforehand."""
+        ops = [op for section in SECTIONS for op in getattr(self.plan, section)]
+        read = {base for op in ops for base in op.reads}
+        values = self.graph.values
+        trails = [i for i, value in enumerate(values) if value.source == "next" and value.slot in self.trails.states]
+        streams = [i for i in sorted(read) if values[i].source == "x"]
+        return [i for i in [*streams, *self.outputs, *trails] if values[i].rowed]
 
     # ---- who lies beside whom ----
     def _alias_copies(self) -> None:

@@ -99,6 +99,7 @@ class Lowering(Schedule):
         head = ["T", "reverse", "r0", "r1", "B", "C", "numbers", "scalars", "packed", "faults", *self.arguments]
         lines = [f"def loop({', '.join(head)}):", "    held_mode = flush_denormals()", "    M = r1 - r0"]
         lines += ["    back = 1 if reverse else 0"] if self.trails.states else []
+        lines += [f"    no_fetches({self.noted()})", "    on = -1 if reverse else 1"] if self.write_fetches() else []
         lines += [f"    k{i} = spread(numbers, {i})" for i in range(len(self.numbers))]
         lines += [
             "    for begun in range(0, T, C):",
@@ -107,7 +108,8 @@ class Lowering(Schedule):
         ]
         lines += _titled("before", body["before"], 8)
         lines += ["        for past in range(begun, begun + L):", "            t = T - 1 - past if reverse else past"]
-        lines += ["            c = t - low", *_titled("loop", body["loop"], 12)]
+        lines += ["            c = t - low", *[" " * 12 + line for line in self.write_fetches()]]
+        lines += _titled("loop", body["loop"], 12)
         if self.plain:
             now, then = [f"s{k}" for k in self.plain], [f"n{k}" for k in self.plain]
             lines.append(f"            {', '.join(now + then)} = {', '.join(then + now)}")

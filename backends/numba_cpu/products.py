@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..graph import Access, Op
+from .fetching import list_size
 from .gemm import packed_size, panel_width
 from .layout import Layout, Place
 
@@ -159,11 +162,14 @@ class Products(Layout):
         row, ldc = (K, N) if lead > 1 else (source.row, target.row)
         names = " + ".join(f"v{access.base}" for access in product.lefts)
 
+        fetching = section == "loop" and bool(self.fetched)
+        name = "multiply_fetching" if fetching else "multiply"
+
         def call(at: str, ct: str, rows: str) -> str:
             at = f"{at} + {left.offset}" if left.offset else at
             return (
-                f"multiply({source.array}, {at}, {row}, {op.options['step']}, {rows}, {K}, packed, {start}, {N}, "
-                f"{target.array}, {ct}, {ldc}, {add})"
+                f"{name}({source.array}, {at}, {row}, {op.options['step']}, {rows}, {K}, packed, {start}, {N}, "
+                f"{target.array}, {ct}, {ldc}, {add}{', ' + self.noted() if fetching else ''})"
             )
 
         rows = " * ".join(part for part in ("M" if rowed else "", str(lead) if lead > 1 else "") if part) or "1"
@@ -181,6 +187,26 @@ class Products(Layout):
     def _even(self, place: Place) -> bool:
         """Whether the rows of this thread lie evenly from one step to the next, whichever rows they are."""
         return place.array.startswith("chunk")
+
+    def noted(self) -> str:
+        """Where the list of memory to fetch lies."""
+        if not self._noted:
+            start = self.reserve("work", list_size(len(self.fetched)), False, np.dtype(np.int64))
+            self._noted = f"{self.pool('work', False, np.dtype(np.int64))}, {start}"
+        return self._noted
+
+    _noted = ""
+
+    def write_fetches(self) -> list[str]:
+        """Lines that put the memory of the next step into the list; none where no product is there to fetch it."""
+        if not self._noted:
+            return []
+        lines = []
+        for base in self.fetched:
+            place = self.place(base)
+            at = f"{place.first} + on * ({place.step})"
+            lines.append(f"        fetch({self._noted}, {place.array}, {at}, M * {place.row})")
+        return ["if M >= ROWS:", f"    no_fetches({self._noted})", "    if 0 <= t + on < T:", *lines]
 
     # ---- sums over rows and time ----
     def write_accumulations(self, ops: Sequence[Op]) -> list[str]:

@@ -13,6 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .fetching import prefetch_line
 from .vectors import BITS, INT32, INT64, call_llvm, splat, vector_of
 from .vectors import _first as first_lanes
 
@@ -32,7 +33,7 @@ def _chosen(shapes: dict[int, tuple[int, int, int]], summary: str) -> Any:
     """An intrinsic that calls the tile of a number; ``shapes`` has rows, panels, and vectors of each panel."""
 
     @intrinsic
-    def emitted(typingctx, number, a, row, step, panel, K, columns, c, ldc, add):
+    def emitted(typingctx, number, a, row, step, panel, K, columns, c, ldc, add, near, lines):
         vector = vector_of(a.dtype)
 
         def codegen(context, builder, signature, args):
@@ -48,13 +49,14 @@ def _chosen(shapes: dict[int, tuple[int, int, int]], summary: str) -> Any:
             return context.get_dummy_value()
 
         index = types.intp
-        return types.void(index, a, index, index, panel, index, index, c, index, types.boolean), codegen
+        return types.void(index, a, index, index, panel, index, index, c, index, types.boolean, index, index), codegen
 
     emitted.__doc__ = f"""{summary}
 
     a points to the first left element, whose rows are ``row`` and whose columns ``step`` elements apart; panel to the
     panels, each of K rows; c to the result, whose rows are ``ldc`` apart, and of which only the first ``columns``
-    columns are touched. With ``add`` the product is added to what c holds.
+    columns are touched. With ``add`` the product is added to what c holds. ``lines`` lines of the cache from the
+    address ``near`` on are fetched meanwhile, as far as there are terms; where there are none, the first is, again.
     """
     return emitted
 
@@ -113,7 +115,7 @@ class _Tile:
 
     def emit(self) -> None:
         builder = self.builder
-        a, row, step, panel, K, columns, c, ldc, add = self.args
+        a, row, step, panel, K, columns, c, ldc, add, near, lines = self.args
         lanes = self.vector.lanes
         self.lefts = [self.opaque(builder.mul(row, self.number(i))) if i else row for i in range(self.rows)]
         self.starts = [builder.mul(K, self.number(n * VECTORS * lanes)) for n in range(self.panels)]
@@ -160,6 +162,8 @@ class _Tile:
         """The sums with the products at one k added."""
         builder, vector = self.builder, self.vector
         a, _, step, panel = self.args[:4]
+        near, lines = self.args[9:]
+        prefetch_line(builder, near, builder.select(builder.icmp_signed("<", k, lines), k, self.number(0)))
         offset = builder.mul(k, self.number(VECTORS * vector.lanes))
         rights = []
         for start in self.starts:
@@ -178,7 +182,7 @@ class _Tile:
     def finish(self, sums: list[Any]) -> None:
         """Store the sums, or add them to the result; columns that are not there are left alone."""
         builder = self.builder
-        columns, c, ldc, add = self.args[5:]
+        columns, c, ldc, add = self.args[5:9]
         lanes = self.vector.lanes
         outputs = [
             self.wide(self.at(c, builder.mul(ldc, self.number(i))), j * lanes)

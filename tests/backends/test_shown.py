@@ -27,9 +27,10 @@ def test_the_source_of_both_loops_is_shown_and_is_python():
 def test_products_of_an_operand_are_one():
     """Four gates, and one product of the inputs, one of the state, one of the cotangents, two sums over time."""
     forward, backward = source(outputs, PARAMS).split("def loop(")[1:]
-    products = [line.split(",")[0].strip() for line in forward.splitlines() if line.strip().startswith("multiply(")]
-    assert products == ["multiply(x0", "multiply(x0", "multiply(h0"], "of a chunk, or of each step of it; of the state"
-    assert backward.count(" multiply(") == 1, "and its plan, in comments, says how many products that one is"
+    products = [line.split(",")[0].strip() for line in forward.splitlines() if line.strip().startswith("multiply")]
+    wanted = ["multiply(x0", "multiply(x0", "multiply_fetching(h0"]
+    assert products == wanted, "of a chunk, or of each step of it; of the state"
+    assert backward.count(" multiply_fetching(") == 1, "and its plan, in comments, says how many products that one is"
     assert backward.count("accumulate(") == 2
     assert backward.count("pack_columns(") == 1, "the cotangents of the gates lie side by side"
 

@@ -18,6 +18,7 @@ from tapegrad.backends import base
 from tapegrad.backends.graph import Unlowered
 from tapegrad.backends.numba_cpu import backend, binding, lower, maths, run, strided
 from tapegrad.backends.numba_cpu.backend import NumbaBackend
+from tapegrad.backends.numba_cpu.fetching import list_size
 from tapegrad.backends.numba_cpu.gemm import ROWS, panel_width
 from tapegrad.backends.numba_cpu.vectors import BITS
 from tapegrad.backends.plan import make_plan
@@ -177,6 +178,22 @@ def multiply(a, at, row, step, M, K, panels, p, N, c, ct, ldc, add):
     c.write(to, c.read(to) + made if add else made)
 
 
+def multiply_fetching(a, at, row, step, M, K, panels, p, N, c, ct, ldc, add, noted, start):
+    noted.read(np.arange(start, start + list_size(noted.read(start))))
+    multiply(a, at, row, step, M, K, panels, p, N, c, ct, ldc, add)
+
+
+def no_fetches(noted, start):
+    noted.write(np.arange(start, start + 2), np.zeros(2, np.int64))
+
+
+def fetch(noted, start, array, at, count):
+    array.check(np.arange(at, at + count), "fetch")
+    entry = start + list_size(noted.read(start))
+    noted.write(np.arange(entry, entry + 2), np.array([0, count]))
+    noted.write(start, noted.read(start) + 1)
+
+
 def rows_of(a, at, outer, T, inner, rows, step, N):
     first = at + outer * np.arange(T)[:, None] + inner * np.arange(rows)
     return a.read(first.reshape(-1, 1) + step * np.arange(N))
@@ -203,8 +220,9 @@ NAMES = {
     **{maths.FUNCTIONS[p.name].__name__: p.function for p in primitives() if p.name in maths.FUNCTIONS},
     **{f.__name__: f for f in (load, load_part, load_strided, load_strided_part, spread, store, store_part)},
     **{f.__name__: f for f in (store_strided, store_strided_part, dot, multiply)},
+    **{f.__name__: f for f in (multiply_fetching, no_fetches, fetch)},
     **{f.__name__: f for f in (pack, pack_columns, pack_lefts, accumulate)},
-    "absolute": np.absolute, "sqrt": np.sqrt, "floor": np.floor, "rint": np.rint, "select": np.where,
+    "ROWS": ROWS, "absolute": np.absolute, "sqrt": np.sqrt, "floor": np.floor, "rint": np.rint, "select": np.where,
     "fma": lambda x, y, z: x * y + z, "fill_zero": lambda array: np.zeros(array.lanes, array.dtype),
     "mask_and": np.logical_and, "mask_or": np.logical_or, "mask_not": np.logical_not,
     "fold_sum": fold(np.sum), "fold_max": fold(np.max), "fold_min": fold(np.min),
@@ -246,7 +264,7 @@ class EmulatedBackend(NumbaBackend):
         ):
             made = super().run(step, args, length, reverse)
         for seen in self.watched.values():
-            if seen.name.startswith("y") and not seen.there.all():
+            if seen.name.startswith(("y", "h")) and not seen.there.all():
                 raise Fault(f"{seen.name} was not written in full")
         return made
 
@@ -273,6 +291,7 @@ class EmulatedBackend(NumbaBackend):
 
         def called(*args: Any) -> None:
             self.done += function.__name__ == "loop"
+            self.steps, self.reverse = args[:2]  # of ``loop``
             function(*[self.watch(name, arg) for name, arg in zip(names, args, strict=True)])
 
         return called
@@ -284,7 +303,11 @@ class EmulatedBackend(NumbaBackend):
             seen = Watched(value, name)
         else:  # the same memory in every call
             place = value.__array_interface__["data"][0], value.size
+            new = place not in self.watched
             seen = self.watched.setdefault(place, Watched(value, name))
+            if new and name.startswith("h"):  # a state at all steps: the first is given
+                first = value.size // (self.steps + 1)
+                seen.there[slice(0, -first) if self.reverse else slice(first, None)] = False
         seen.part = self.done
         return seen
 
