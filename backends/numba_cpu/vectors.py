@@ -1,7 +1,7 @@
 """Vectors as values in Numba code: explicit SIMD that does not depend on what LLVM's vectoriser can prove.
 
-LLVM vectorises a loop over many arrays only behind run-time checks that they do not overlap, and gives up when
-there are too many. Here a loop is written over vectors from the start::
+LLVM vectorises a loop over many arrays only behind checks that they do not overlap, and gives up when there are too
+many. Here a loop is written over vectors from the start::
 
     for j in range(0, n, lanes):
         store(out, j, sigmoid(load(a, j) + load(b, j)))
@@ -187,11 +187,8 @@ def lane_sum(typingctx, x):
         (held,), count = args, x.lanes
         while count > 1:
             count //= 2
-            low, high = (
-                builder.shuffle_vector(held, held, ir.Constant(ir.VectorType(INT32, count), list(range(i, i + count))))
-                for i in (0, count)
-            )
-            held = builder.fadd(low, high)
+            halves = [ir.Constant(ir.VectorType(INT32, count), list(range(i, i + count))) for i in (0, count)]
+            held = builder.fadd(*[builder.shuffle_vector(held, held, half) for half in halves])
         return builder.extract_element(held, ir.Constant(INT32, 0))
 
     return x.dtype(x), codegen

@@ -166,11 +166,10 @@ def test_an_index_that_is_out_of_range_in_a_round_is_reported():
 
 # ---- that it is compiled ----
 @pytest.mark.parametrize("name", [name for name in INNER if name not in ("no_round", "known_beforehand")])
-def test_no_part_of_a_step_is_left_to_numpy(name, by_numpy, emulation, monkeypatch):
+def test_no_part_of_a_step_is_left_to_numpy(name, by_numpy, emulation):
     """Forward and backward."""
-    monkeypatch.setenv("TAPEGRAD_BACKEND", "emulated")
     case = INNER[name]
-    with emulated.installed() as made:
+    with emulated.installed() as made, tg.backend("emulated"):
         gradient_of_floats(case)
         assert not [str(p) for p in made.programs.values() if isinstance(p, Unlowered)]
     assert not by_numpy
