@@ -252,6 +252,11 @@ class Graph:
         value = self.values[base]
         return Access(base, 0, dense_strides(value.shape), value.shape)
 
+    def residuals(self) -> set[int]:
+        """The outputs that only a backward step reads."""
+        last = self.step.state + self.step.ys
+        return {base for kind, base in self.results[last - self.step.residuals : last] if kind == "value"}
+
     # ---- operations ----
     def around(self, loop: int) -> list[InnerLoop]:
         """An inner loop and those in which it stands, from the innermost outwards; none for the step itself."""

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from tapegrad.printing import slot_names
 from tapegrad.scan_primitive import Step
 
 from .contractions import contract_sums
+from .describe import describe
 from .graph import Access, Graph, Op
 from .translate import translate
 
@@ -208,64 +208,3 @@ def _find_crossing(plan: Plan) -> None:
 
 
 # ---- printing ----
-def describe(plan: Plan) -> str:
-    """The plan as text: what is done where, in the names of the step's own variables."""
-    graph = plan.graph
-    names = slot_names(graph.tape)
-    lines = ["once, from the parameters:"]
-    lines += [f"    {names[s]} = {graph.tape.nodes[s].primitive.name}" for s in graph.once]  # type: ignore[union-attr]
-    said = {
-        "before": "before the loop, for many steps together:",
-        "loop": "in the loop, step by step:",
-        "after": "after the loop, for many steps together:",
-    }
-    seen: set[int] = set()
-    for section in SECTIONS:
-        lines.append(said[section])
-        lines += _lines(graph, getattr(plan, section), 0, names, seen)
-    return "\n".join(lines)
-
-
-def _lines(graph: Graph, ops: list[Op], loop: int, names: dict, seen: set[int]) -> list[str]:
-    """What is done in a loop, inner loops where the last of what they do stands."""
-    lines: list[str] = []
-    inner = [each for each in graph.loops if each.number and each.parent == loop]
-    last = {each.number: i for each in inner for i, op in enumerate(ops) if each in graph.around(op.loop)}
-    for i, op in enumerate(ops):
-        if op.loop == loop:
-            lines.append("    " + _described(graph, op, names, op.out in seen))
-            seen.add(op.out)
-        for each in inner:
-            if last.get(each.number) == i:
-                lines.append(f"    {each.length} times{', backwards' if each.reverse else ''}:")
-                lines += ["    " + line for line in _lines(graph, ops, each.number, names, seen)]
-                lines += [
-                    f"        {_name(graph, carry.state, names)} = {_name(graph, carry.new, names)}"
-                    for carry in graph.carries
-                    if carry.loop == each.number
-                ]
-    return lines
-
-
-def _described(graph: Graph, op: Op, names: dict, again: bool) -> str:
-    out = _name(graph, op.out, names)
-    reads = [_name(graph, a.base, names) if isinstance(a, Access) else str(a.value) for a in op.args]
-    if op.kind == "gemm":
-        what = f"{reads[0]} @ {names[op.options['weight'][0]]}"
-    elif op.kind == "accumulate":
-        return f"{out} += {reads[0]}.T @ {reads[1]}  (over rows and time)"
-    elif op.kind == "total":
-        return f"{out} += {reads[0]}  (over rows and time)"
-    elif op.name == "copy":
-        what = reads[0]
-    else:
-        what = f"{op.name}({', '.join(reads)})"
-    return f"{out} {'+=' if again and op.kind == 'gemm' else '='} {what}"
-
-
-def _name(graph: Graph, base: int, names: dict) -> str:
-    value = graph.values[base]
-    if value.source == "next":
-        return f"next {names[graph.tape.inputs[graph.step.params + value.slot]]}"
-    name = names.get(value.slot, f"v{base}") if value.slot >= 0 else f"v{base}"
-    return f"output {name}" if value.source == "y" else name

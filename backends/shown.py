@@ -58,11 +58,10 @@ def source(function: Callable, *args: Any, gradient: bool = True) -> str:
     for step in steps_of(function, *args, gradient=gradient):
         try:
             plan = make_plan(step)
-            text = lower(plan).source
+            said, text = str(plan), lower(plan).source
         except Unlowered as reason:
             raise UnsupportedPrimitive(f"source: {reason.primitive} cannot be compiled") from None
-        said = "\n".join(f"# {line}".rstrip() for line in str(plan).splitlines())
-        parts.append(f"{said}\n\n{text}")
+        parts.append("".join(f"# {line}".rstrip() + "\n" for line in said.splitlines()) + f"\n{text}")
     return "\n\n".join(parts)
 
 

@@ -12,6 +12,7 @@ from .caches import Bounded
 from .errors import DtypeError, OptionError, ShapeError, StructureError
 from .numpy_functions.common import asarray
 from .numpy_functions.shapes import astype
+from .randomness import no_draws
 from .scan_primitive import Step, scan_primitive
 from .signatures import Flat, Signature, signature
 from .simplify import simplified
@@ -89,8 +90,8 @@ def _trace_step(
         result = step(*[tree.unflatten(part) for tree, part in zip(trees, parts, strict=True)])
         if not isinstance(result, tuple) or len(result) != 2:
             raise StructureError(
-                f"scan: the step returned a {type(result).__name__}; it must return a pair (new state, output), "
-                "with None for a missing output"
+                f"scan: the step returned {_counted(result)}; it must return a pair, `return new_state, output`, with "
+                "None for a missing output; several states or outputs are a tuple, list or dictionary of their own"
             )
         new, found = pytree.flatten(result[0])
         if found != s_tree:
@@ -100,7 +101,8 @@ def _trace_step(
             traceable(y, f"output {path} of the step", "scan")
         return [*new, *ys]
 
-    tape = trace_flat(flattened, [*p, *s, *x], watched)
+    with no_draws(watched):
+        tape = trace_flat(flattened, [*p, *s, *x], watched)
     dtypes = [aval_of(value).dtype for _, value in tape.outputs[: len(s)]]
     if any(aval.weak and aval.dtype != dtype for aval, dtype in zip(s, dtypes, strict=True)):
         strong = signature(s_tree, [Aval(a.shape, d) if a.weak else a for a, d in zip(s, dtypes, strict=True)])
@@ -110,6 +112,11 @@ def _trace_step(
     names = _named_outputs(tape, wanted, step)
     step_of = Step.of_trace(simplified(tape), len(p), len(s), len(x), y_tree[0].size + len(names))
     return step_of, y_tree[0], names
+
+
+def _counted(result: Any) -> str:
+    kind = type(result).__name__
+    return f"a {kind} of {len(result)}" if isinstance(result, (tuple, list)) else f"a {kind}"
 
 
 def _name_inputs(tape: Any, trees: Sequence[pytree.Structure]) -> None:

@@ -75,7 +75,9 @@ def scan(
     ----------
     step : callable
         A pure function in plain NumPy. It is traced once on shapes and dtypes; the path through it must
-        not depend on the values of arrays. Arrays and Tensors that it closes over are further parameters.
+        not depend on the values of arrays, and it draws no random numbers (noise comes in with ``xs``). ``h += x``
+        gives the name h a new value, as it does for numbers; no array is changed. Arrays and Tensors that the step
+        closes over are further parameters; it is then traced at each call, which takes a millisecond.
     params : pytree of arrays
         The same at every step. Their gradients are sums over time.
     state : pytree of arrays
@@ -97,7 +99,8 @@ def scan(
     checkpoint : int or "sqrt", optional
         Keep the state every so many steps only, and compute again in between during the backward pass.
     backend : str
-        "auto", or a name from ``tapegrad.backends.available()``.
+        "auto", or a name from ``tapegrad.backends.available()``. A compiled loop takes denormal numbers (float32
+        below 1.2e-38, float64 below 2.2e-308) for zero, and notices an interrupt when it has ended.
 
     Returns
     -------
@@ -113,7 +116,7 @@ def scan(
     ShapeError, DtypeError, StructureError
         When the parts do not fit, or the state changes its shape, dtype or structure over a step.
     TracingError
-        When the step's path depends on the value of an array.
+        When the step's path depends on the value of an array, or it draws random numbers.
 
     Examples
     --------

@@ -110,8 +110,7 @@ class Program:
         self.counted = self._counted()
         self.sums_late, self.has_before, self.lead = bool(plan.after), bool(plan.before), lowering.steps_lead
         self.prepare, self.loop = compiled(self.source, ("prepare", "loop"))
-        caller = Caller(self)
-        self.call, self.call_source = caller.call, caller.source
+        self.call = Caller(self).call
 
     def _bind_arrays(self, lowering: Lowering) -> None:
         graph, step = lowering.graph, self.step

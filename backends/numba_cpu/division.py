@@ -53,7 +53,7 @@ def floor_divide(x: Lanes, y: Lanes) -> Lanes:
 @formula(float32=0, float64=0)
 def sign(x: Lanes) -> Lanes:
     """-1, 0 or 1; NaN of NaN."""
-    return select(x > 0.0, 1.0, select(x < 0.0, -1.0, absolute(x)))
+    return select(x > 0.0, 1.0, select(x < 0.0, -1.0, absolute(x) * 0.0))  # a flushed denormal is 0 as well
 
 
 @formula(float32=0, float64=0)

@@ -39,7 +39,7 @@ SCALAR = {
     "rint": "np.rint({0})",
     "floor_divide": "floor_quotient({0}, {1})",
     "remainder": "floor_modulo({0}, {1})",
-    "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else np.absolute({0}))",
+    "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else np.absolute({0}) * 0.0)",
 }
 # Numba has one type for Python's numbers, and NumPy's functions promote to what is common to their arguments: so
 # operators are written out, of operands that have been brought to the dtype in which NumPy computes.

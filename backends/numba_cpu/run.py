@@ -38,7 +38,7 @@ def out_of_range(faults: np.ndarray) -> IndexError:
     """What is said of an index that the loop did not follow."""
     return IndexError(
         f"getitem: index {faults[1]} is out of range for an axis of length {faults[2]}, in the step of a scan; "
-        "indices count from 0"
+        f"indices go from {-faults[2]} to {faults[2] - 1}"
     )
 
 

@@ -47,8 +47,7 @@ def find_trails(plan: Plan) -> Trails:
         state = inputs.index(source.slot) if source.source == "state" else given.get(seen, -1)
         if state >= 0 and (value.rowed or not graph.rows.axis):
             found.setdefault(state, []).append((op, source.source != "state"))
-    last = graph.step.state + graph.step.ys
-    residuals = {base for kind, base in graph.results[last - graph.step.residuals : last] if kind == "value"}
+    residuals = graph.residuals()
     for state, wanted in sorted(found.items()):
         kept = [(op, new) for op, new in wanted if op.out in residuals]
         trails.states.append(state)

@@ -1,13 +1,12 @@
 """Vectors as values in Numba code: explicit SIMD that does not depend on what LLVM's vectoriser can prove.
 
-LLVM vectorises a loop over many arrays only behind checks that they do not overlap, and gives up when there are too
-many. Here a loop is written over vectors from the start::
+LLVM vectorises a loop over many arrays only behind checks that they do not overlap. Here it is written over vectors::
 
     for j in range(0, n, lanes):
         store(out, j, sigmoid(load(a, j) + load(b, j)))
 
-and each operation is one LLVM instruction on ``<lanes x float>``. A vector wider than the machine's registers is
-split by LLVM, so that every width is correct everywhere; the host's own is fastest.
+and each operation is one LLVM instruction on ``<lanes x float>``. LLVM splits a vector that is wider than the
+machine's registers, so that every width is correct everywhere; the host's own is fastest.
 """
 
 from __future__ import annotations

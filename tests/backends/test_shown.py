@@ -58,6 +58,7 @@ def test_a_plan_says_what_is_done_where_in_the_names_of_the_step():
     assert "before the loop, for many steps together:" in text
     assert "c = add(" in text
     assert "(over rows and time)" in text
+    assert text.count("    keep ") == 7, "h and c before the step, four gates, tanh c"
     assert text.count("    next ") == 4, "two states forward, two cotangents backward"
 
 
@@ -73,3 +74,20 @@ def test_what_cannot_be_compiled_is_named():
     step = lambda w, h, x: (own(h), h)  # noqa: E731
     with pytest.raises(UnsupportedPrimitive, match="own_sinc cannot be compiled"):
         source(lambda h: tg.scan(step, None, h, np.ones(3))[1], np.zeros(2), gradient=False)
+
+
+def test_the_plan_says_which_features_are_meant_and_what_is_turned():
+    def step(w, s, x):
+        z = s @ w + x
+        a, b = z[:, :2], z[:, 2:]
+        h = np.concatenate([np.tanh(a) * b, b[:, ::-1]], axis=1)
+        M = np.einsum("bi,bj->bij", h, h)
+        return h * np.sum(np.abs(M), axis=2), M[:, 1:, 0]
+
+    forward, backward = plan(
+        lambda w: tg.scan(step, w, np.zeros((2, 4)), np.zeros((5, 2, 4)))[1], np.ones((4, 4))
+    ).split("\n\n")
+    for line in ("d = tanh(z[0:2])", "e = multiply(d, z[2:4])", "h[2:4] = z[3:1:-1]", "M = multiply(h[:, None], h)",
+                 "output k = M[4:16:4]", "keep s = s"):  # fmt: skip
+        assert f"    {line}\n" in forward
+    assert " @ w.T\n" in backward

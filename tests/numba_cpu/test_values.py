@@ -174,3 +174,10 @@ def test_a_batch_does_not_change_its_rows():
     for row in (0, 7, 12):
         alone = tg.scan(step, w, s[row : row + 1], xs[:, row : row + 1], backend="numba")
         assert_same(alone, (final[row : row + 1], tg.tree_map(lambda y, r=row: y[:, r : r + 1], ys)), 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_sign_of_what_is_flushed_is_zero(dtype):
+    tiny = np.full((1, H), np.finfo(dtype).smallest_subnormal)
+    _, signs = tg.scan(lambda w, s, x: (s, np.sign(x)), 1.0, np.zeros(H, dtype), tiny, backend="numba")
+    np.testing.assert_array_equal(signs, np.zeros((1, H), dtype))

@@ -1,0 +1,130 @@
+"""A plan as text, in the names of the step's own variables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tapegrad.printing import slot_names
+
+from .graph import Access, Graph, Op
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+SAID = {
+    "before": "before the loop, for many steps together:",
+    "loop": "in the loop, step by step:",
+    "after": "after the loop, for many steps together:",
+}
+
+
+def describe(plan: Plan) -> str:
+    """What is done where."""
+    said = _Said(plan.graph)
+    lines = ["once, from the parameters:", *said.once()]
+    for section, title in SAID.items():
+        lines += [title, *said.lines(getattr(plan, section), 0)]
+    return "\n".join(lines)
+
+
+class _Said:
+    """The words for the operations of a graph."""
+
+    def __init__(self, graph: Graph):
+        self.graph, self.names, self.kept = graph, slot_names(graph.tape), graph.residuals()
+        self.seen: set[int] = set()
+
+    def once(self) -> list[str]:
+        lines = []
+        for slot in self.graph.once:
+            node: Any = self.graph.tape.nodes[slot]
+            given = [str(v) if s < 0 else self.names[s] for s, v in zip(node.slots, node.args, strict=True)]
+            lines.append(f"    {self.names[slot]} = {_call(node.primitive.name, given, node.options)}")
+        return lines
+
+    def lines(self, ops: list[Op], loop: int) -> list[str]:
+        """What is done in a loop, inner loops where the last of what they do stands."""
+        graph, lines = self.graph, []
+        inner = [each for each in graph.loops if each.number and each.parent == loop]
+        last = {each.number: i for each in inner for i, op in enumerate(ops) if each in graph.around(op.loop)}
+        for i, op in enumerate(ops):
+            if op.loop == loop:
+                lines.append("    " + self.operation(op))
+                self.seen.add(op.out)
+            for each in inner:
+                if last.get(each.number) == i:
+                    lines.append(f"    {each.length} times{', backwards' if each.reverse else ''}:")
+                    lines += ["    " + line for line in self.lines(ops, each.number)]
+                    lines += [
+                        f"        {self.name(carry.state)} = {self.name(carry.new)}"
+                        for carry in graph.carries
+                        if carry.loop == each.number
+                    ]
+        return lines
+
+    def operation(self, op: Op) -> str:
+        reads = [self.view(a) if isinstance(a, Access) else str(a.value) for a in op.args]
+        out, sign = self.view(op.store) if op.store.base == op.out else self.name(op.out), "="
+        if op.kind == "accumulate":
+            return f"{self.name(op.out)} += {reads[0]}.T @ {reads[1]}  (over rows and time)"
+        if op.kind == "total":
+            return f"{self.name(op.out)} += {reads[0]}  (over rows and time)"
+        if op.kind == "gemm":
+            slot, perm = op.options["weight"]
+            turned = {(0, 1): "", (1, 0): ".T"}.get(tuple(perm), f".transpose{tuple(perm)}")
+            what, sign = f"{reads[0]} @ {self.names[slot]}{turned}", "+=" if op.out in self.seen else "="
+        elif op.name == "copy":
+            what = reads[0]
+        else:
+            what = _call(op.name, reads, op.options)
+        return f"{out} {sign} {what}"
+
+    def view(self, seen: Access) -> str:
+        """A value, and which of its features are meant: numbers count through all features of a row."""
+        wide = [(n, s) for n, s in zip(seen.shape, seen.strides, strict=True) if n > 1]
+        first = next((i for i, (_, s) in enumerate(wide) if s), 0)
+        repeated = ["None" if s == 0 else ":" for _, s in wide[first:]]
+        text = self.name(seen.base) + self._features(seen, [(n, s) for n, s in wide if s])
+        return f"{text}[{', '.join(repeated)}]" if "None" in repeated and ":" in repeated else text
+
+    def _features(self, seen: Access, axes: list[tuple[int, int]]) -> str:
+        count, steps = math.prod([n for n, _ in axes]), [s for _, s in axes]
+        if seen.rounds is not None:
+            return "[round]"
+        if count == self.graph.values[seen.base].size:
+            if steps == sorted(steps, reverse=True) and min(steps, default=1) > 0:
+                return ""
+            return "[::-1]" if len(axes) == 1 else ".T"
+        if not axes:
+            return f"[{seen.offset}]"
+        if _is_dense(axes):
+            return f"[{seen.offset}:{seen.offset + count}]"
+        if len(axes) == 1:
+            ((n, s),) = axes
+            end = seen.offset + n * s
+            return f"[{seen.offset}:{end if end >= 0 else ''}:{s}]"
+        return f"[{seen.offset}, ...]"
+
+    def name(self, base: int) -> str:
+        graph, value = self.graph, self.graph.values[base]
+        if value.source == "next":
+            return f"next {self.names[graph.tape.inputs[graph.step.params + value.slot]]}"
+        name = self.names.get(value.slot, f"v{base}") if value.slot >= 0 else f"v{base}"
+        return f"{'keep' if base in self.kept else 'output'} {name}" if value.source == "y" else name
+
+
+def _is_dense(axes: Sequence[tuple[int, int]]) -> bool:
+    step = 1
+    for n, s in reversed(axes):
+        if s != step:
+            return False
+        step *= n
+    return True
+
+
+def _call(name: str, given: Sequence[str], options: dict[str, Any]) -> str:
+    said = [f"{key}={value}" for key, value in options.items() if isinstance(value, (int, str, tuple))]
+    said += [repr(options["spec"])] if "spec" in options else []
+    return f"{name}({', '.join([*given, *said])})"
