@@ -31,8 +31,8 @@ def _is_filled(cell: Any) -> bool:
 
 def _states(generators: list[Any]) -> tuple:
     """Where Python's, NumPy's and these generators are."""
-    _, keys, *rest = np.random.get_state()  # noqa: NPY002 - what others may have drawn from
-    return random.getstate(), keys.tobytes(), rest, [_plain(generator.bit_generator.state) for generator in generators]
+    common = np.random.get_state(legacy=False)  # noqa: NPY002 - what others may have drawn from
+    return random.getstate(), _plain(common), [_plain(generator.bit_generator.state) for generator in generators]
 
 
 def _plain(value: Any) -> Any:
