@@ -21,6 +21,7 @@ from .vectors import INT32, INT64, call_llvm
 
 HEAD, ENTRY = 2, 2  # whole numbers of a list, and of each of its entries
 LINE = 64  # bytes
+NEAR = 640 << 10  # bytes of a step that are fetched at most: more would drive each other out of the second-level cache
 
 
 def list_size(entries: int) -> int:
@@ -36,16 +37,6 @@ def address_of(typingctx, array, offset):
         return builder.ptrtoint(element(context, builder, signature.args[0], *args), INT64)
 
     return types.intp(array, types.intp), codegen
-
-
-@intrinsic
-def address_at(typingctx, pointer):
-    """What a pointer points to, as a number."""
-
-    def codegen(context, builder, signature, args):
-        return builder.ptrtoint(args[0], INT64)
-
-    return types.intp(pointer), codegen
 
 
 def _word(builder: Any, address: Any, i: Any) -> Any:

@@ -12,10 +12,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .fetching import address_at, next_lines
+from .fetching import next_lines
 from .linked import Kernel, behind, element
 from .packing import lefts_size, pack, pack_columns, pack_lefts, packed_size, panel_width, width_of
-from .tiles import BESIDE, ROWS, VECTORS, narrow_tile, panels_beside, row_tile, tile, wide_tile
+from .tiles import BESIDE, ROWS, VECTORS, fetching_tile, narrow_tile, panels_beside, row_tile, tile, wide_tile
 from .vectors import INT1, INT64
 
 __all__ = [
@@ -59,13 +59,13 @@ def _multiply(a, row, step, apart, M, K, panels, N, c, ldc, noted, add):
     if M == 1:
         while 2 * width <= N:
             columns = min(BESIDE * width, N - N % width)
-            row_tile(columns // width, a, row, step, panels, K, columns, c, ldc, add, address_at(panels), 0)
+            row_tile(columns // width, a, row, step, panels, K, columns, c, ldc, add)
             panels, c = behind(panels, K * columns), behind(c, columns)
             N -= columns
     elif 0 < M < len(_BESIDE):  # few rows: several panels at once
         columns = _BESIDE[M] * width
         while columns <= N:
-            wide_tile(M, a, row, step, panels, K, columns, c, ldc, add, address_at(panels), 0)
+            wide_tile(M, a, row, step, panels, K, columns, c, ldc, add)
             panels, c = behind(panels, K * columns), behind(c, columns)
             N -= columns
     blocks = (M + ROWS - 1) // ROWS
@@ -79,12 +79,12 @@ def _multiply(a, row, step, apart, M, K, panels, N, c, ldc, noted, add):
                 # As even as can be, 9 rows are 5 and 4: sums have to be many.
                 rows = (todo + block - 1) // block if apart == 0 else min(ROWS, todo)
                 near, lines = next_lines(noted, terms)
-                if lines == 0:
-                    near = address_at(panel)
-                if columns * VECTORS <= width:
-                    narrow_tile(rows, left, row, step, panel, terms, columns, out, ldc, adds, near, lines)
+                if lines > 0:
+                    fetching_tile(rows, left, row, step, panel, terms, columns, out, ldc, adds, near, lines)
+                elif columns * VECTORS <= width:
+                    narrow_tile(rows, left, row, step, panel, terms, columns, out, ldc, adds)
                 else:
-                    tile(rows, left, row, step, panel, terms, columns, out, ldc, adds, near, lines)
+                    tile(rows, left, row, step, panel, terms, columns, out, ldc, adds)
                 left, out = behind(left, rows * row if apart == 0 else apart), behind(out, rows * ldc)
                 todo -= rows
             begun += _DEPTH

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..graph import Access, Op
-from .fetching import list_size
+from .fetching import NEAR, list_size
 from .gemm import packed_size, panel_width
 from .layout import Layout, Place
 
@@ -201,12 +201,13 @@ class Products(Layout):
         """Lines that put the memory of the next step into the list; none where no product is there to fetch it."""
         if not self._noted:
             return []
-        lines = []
+        lines, size = [], 0
         for base in self.fetched:
             place = self.place(base)
+            size += place.row * self.storage(base).itemsize
             at = f"{place.first} + on * ({place.step})"
             lines.append(f"        fetch({self._noted}, {place.array}, {at}, M * {place.row})")
-        return ["if M >= ROWS:", f"    no_fetches({self._noted})", "    if 0 <= t + on < T:", *lines]
+        return [f"if ROWS <= M <= {NEAR // size}:", f"    no_fetches({self._noted})", "    if 0 <= t + on < T:", *lines]
 
     # ---- sums over rows and time ----
     def write_accumulations(self, ops: Sequence[Op]) -> list[str]:

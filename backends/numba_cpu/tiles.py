@@ -33,35 +33,53 @@ def _chosen(shapes: dict[int, tuple[int, int, int]], summary: str) -> Any:
     """An intrinsic that calls the tile of a number; ``shapes`` has rows, panels, and vectors of each panel."""
 
     @intrinsic
-    def emitted(typingctx, number, a, row, step, panel, K, columns, c, ldc, add, near, lines):
-        vector = vector_of(a.dtype)
-
-        def codegen(context, builder, signature, args):
-            after = builder.append_basic_block("after")
-            choice = builder.switch(args[0], after)
-            kinds = [arg.type for arg in args[1:]]
-            for key, shape in shapes.items():
-                choice.add_case(key, block := builder.append_basic_block(f"tile{key}"))
-                builder.position_at_end(block)
-                builder.call(_tile(builder.module, vector, *shape, kinds), args[1:])
-                builder.branch(after)
-            builder.position_at_end(after)
-            return context.get_dummy_value()
-
+    def emitted(typingctx, number, a, row, step, panel, K, columns, c, ldc, add):
         index = types.intp
-        return types.void(index, a, index, index, panel, index, index, c, index, types.boolean, index, index), codegen
+        return types.void(index, a, index, index, panel, index, index, c, index, types.boolean), _switch(shapes, a)
 
     emitted.__doc__ = f"""{summary}
 
     a points to the first left element, whose rows are ``row`` and whose columns ``step`` elements apart; panel to the
     panels, each of K rows; c to the result, whose rows are ``ldc`` apart, and of which only the first ``columns``
-    columns are touched. With ``add`` the product is added to what c holds. ``lines`` lines of the cache from the
-    address ``near`` on are fetched meanwhile, as far as there are terms; where there are none, the first is, again.
+    columns are touched. With ``add`` the product is added to what c holds.
     """
     return emitted
 
 
+def _chosen_fetching(shapes: dict[int, tuple[int, int, int]], summary: str) -> Any:
+    @intrinsic
+    def emitted(typingctx, number, a, row, step, panel, K, columns, c, ldc, add, near, lines):
+        index = types.intp
+        made = types.void(index, a, index, index, panel, index, index, c, index, types.boolean, index, index)
+        return made, _switch(shapes, a)
+
+    emitted.__doc__ = summary
+    return emitted
+
+
+def _switch(shapes: dict[int, tuple[int, int, int]], a: Any) -> Any:
+    """What emits a call of the tile of a number."""
+
+    def codegen(context, builder, signature, args):
+        after = builder.append_basic_block("after")
+        choice = builder.switch(args[0], after)
+        kinds = [arg.type for arg in args[1:]]
+        for key, shape in shapes.items():
+            choice.add_case(key, block := builder.append_basic_block(f"tile{key}"))
+            builder.position_at_end(block)
+            builder.call(_tile(builder.module, vector_of(a.dtype), *shape, kinds), args[1:])
+            builder.branch(after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return codegen
+
+
 tile = _chosen({n: (n, 1, VECTORS) for n in range(1, ROWS + 1)}, "The product of 1 to ``ROWS`` rows with a panel.")
+fetching_tile = _chosen_fetching(
+    {n: (n, 1, VECTORS) for n in range(1, ROWS + 1)},
+    "As ``tile``; ``lines`` lines of the cache from the address ``near`` on are fetched, as far as there are terms.",
+)
 narrow_tile = _chosen({n: (n, 1, 1) for n in range(1, ROWS + 1)}, "As ``tile``, for a panel's first vector alone.")
 wide_tile = _chosen(
     {n: (n, panels_beside(n), VECTORS) for n in range(2, ROWS // 2 + 1)},
@@ -72,7 +90,7 @@ row_tile = _chosen({n: (1, n, VECTORS) for n in range(2, BESIDE + 1)}, "The prod
 
 def _tile(module: Any, vector: Any, rows: int, panels: int, vectors: int, kinds: list[Any]) -> Any:
     """LLVM: the function for one tile; it is emitted where it is first called."""
-    name = f"tile_{rows}_{panels}_{vectors}_{vector.suffix}"
+    name = f"tile_{rows}_{panels}_{vectors}_{vector.suffix}_{len(kinds)}"
     function = module.globals.get(name)
     if function is None:
         function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
@@ -115,7 +133,7 @@ class _Tile:
 
     def emit(self) -> None:
         builder = self.builder
-        a, row, step, panel, K, columns, c, ldc, add, near, lines = self.args
+        a, row, step, panel, K, columns, c, ldc, add = self.args[:9]
         lanes = self.vector.lanes
         self.lefts = [self.opaque(builder.mul(row, self.number(i))) if i else row for i in range(self.rows)]
         self.starts = [builder.mul(K, self.number(n * VECTORS * lanes)) for n in range(self.panels)]
@@ -162,8 +180,9 @@ class _Tile:
         """The sums with the products at one k added."""
         builder, vector = self.builder, self.vector
         a, _, step, panel = self.args[:4]
-        near, lines = self.args[9:]
-        prefetch_line(builder, near, builder.select(builder.icmp_signed("<", k, lines), k, self.number(0)))
+        if len(self.args) > 9:
+            near, lines = self.args[9:]
+            prefetch_line(builder, near, builder.select(builder.icmp_signed("<", k, lines), k, self.number(0)))
         offset = builder.mul(k, self.number(VECTORS * vector.lanes))
         rights = []
         for start in self.starts:

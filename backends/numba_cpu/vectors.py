@@ -184,10 +184,9 @@ def lane_sum(typingctx, x):
 
     def codegen(context, builder, signature, args):
         (held,), count = args, x.lanes
-        while count > 1:
-            count //= 2
-            halves = [ir.Constant(ir.VectorType(INT32, count), list(range(i, i + count))) for i in (0, count)]
-            held = builder.fadd(*[builder.shuffle_vector(held, held, half) for half in halves])
+        while count := count // 2:
+            picks = [ir.Constant(ir.VectorType(INT32, count), list(range(i, i + count))) for i in (0, count)]
+            held = builder.fadd(*[builder.shuffle_vector(held, held, pick) for pick in picks])
         return builder.extract_element(held, ir.Constant(INT32, 0))
 
     return x.dtype(x), codegen
