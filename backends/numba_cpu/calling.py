@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .binding import Array, Block, Program, Result
 
 
-_NUMPY = ("array", "asarray", "ascontiguousarray", "empty", "zeros", "shape", "moveaxis", "transpose")
+_NUMPY = ("array", "asarray", "ascontiguousarray", "empty", "zeros", "moveaxis", "transpose")
 _HELPERS = ("contiguous", "out_of_range", "packing_memory", "share", "spread", "with_time")
 
 
@@ -112,12 +112,15 @@ class Caller:
             self.emit(f'now{k} = array({self.leading(state)}, {kind}, order="C")')
             self.emit(f"then{k} = empty(now{k}.shape, {kind})")
         for k in p.trails:
-            self.emit(f"first{k} = {self.leading(p.states[k])}")
-            self.emit(f"trail{k} = memory((length + 1, *shape(first{k})), {self.dtype(p.states[k].dtype)})")
-            self.emit(f"trail{k}[-1 if reverse else 0] = first{k}")
+            whole = self.whole("length + 1", p.results[k].rowed, p.results[k].shape)
+            self.emit(f"trail{k} = memory({whole}, {self.dtype(p.states[k].dtype)})")
+            self.emit(f"trail{k}[-1 if reverse else 0] = {self.leading(p.states[k])}")
         for k, (rowed, shape, dtype) in enumerate(p.outputs):
-            whole = "".join(f"{n}, " for n in ("length", *(["rows"] if rowed else []), *shape))
-            self.emit(f"y{k} = memory(({whole}), {self.dtype(dtype)})")
+            self.emit(f"y{k} = memory({self.whole('length', rowed, shape)}, {self.dtype(dtype)})")
+
+    def whole(self, steps: str, rowed: bool, shape: tuple[int, ...]) -> str:
+        """The shape of an array of all steps."""
+        return f"({', '.join([steps, *(['rows'] if rowed else []), *map(str, shape)])},)"
 
     def weights(self) -> None:
         """Right operands of products, packed, in memory of an earlier call that has ended."""
