@@ -163,10 +163,10 @@ def memory_of_rows(p, state, x):
     return (h, np.swapaxes(new, 0, 1)), new[0]
 
 
-@case({"W": F(H, H)}, F(B, H), F(T, K, B, H))
+@case({"W": F(H, H), "P": F(3, H)}, F(B, H), F(T, K, B, H))
 def frames(p, h, x):
-    """Each x of the step is a sequence itself, read backwards."""
-    h, ys = rounds(lambda s, z: (np.tanh(s @ p["W"] + z), s * z), h, x, reverse=True)
+    """Each x of the step is a sequence itself, read backwards, and in part."""
+    h, ys = rounds(lambda s, z: (np.tanh(s @ p["W"] + z + z[:, 1:4] @ p["P"]), s * z), h, x, reverse=True)
     return h, ys
 
 
