@@ -19,7 +19,8 @@ def _generators(function: Any) -> list[Any]:
     cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if _is_filled(cell)]
     names = code.co_names if code is not None else ()
     held = [*cells, *[function.__globals__[name] for name in names if name in function.__globals__]]
-    return [generator for generator in held if isinstance(generator, np.random.Generator)]
+    owners = [getattr(value, "__self__", value) for value in held]  # a method of a generator is one as well
+    return [owner for owner in owners if isinstance(owner, np.random.Generator)]
 
 
 def _is_filled(cell: Any) -> bool:

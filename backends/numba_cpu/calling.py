@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _NUMPY = ("array", "asarray", "ascontiguousarray", "empty", "zeros", "moveaxis", "transpose")
-_HELPERS = ("contiguous", "out_of_range", "packing_memory", "share", "spread", "with_time")
+_HELPERS = ("contiguous", "out_of_range", "packing_memory", "share", "DEPTH", "FEW", "spread", "with_time")
 
 
 class Caller:
@@ -77,7 +77,7 @@ class Caller:
         if count:
             self.emit(f"{''.join(f'a{i}, ' for i in range(count))} = args")
         self.emit("rows = 1" if p.counted is None else f"rows = a{p.counted[0]}.shape[{p.counted[1]}]")
-        self.emit(f"memory = take if length * rows > {run.FEW} else empty")
+        self.emit("memory = take if length * rows > FEW else empty")
 
     def leading(self, array: Array) -> str:
         """An argument with its rows first, or behind time."""
@@ -190,7 +190,7 @@ class Caller:
     def steps(self) -> str:
         """The number of steps in a chunk: rows enough for products outside the loop, and few enough for the cache."""
         p = self.program
-        enough = f"max(1, min(length, {run.DEPTH} // (mine * {p.lead})))"
+        enough = f"max(1, min(length, DEPTH // (mine * {p.lead})))"
         if p.sums_late:
             return enough
         return f"{enough} if mine < {gemm.ROWS} else 1" if p.has_before else "length"

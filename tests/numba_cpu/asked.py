@@ -12,8 +12,9 @@ import numpy as np
 
 import tapegrad as tg
 from tapegrad import pytree
-from tapegrad.backends.numba_cpu import backend, run
+from tapegrad.backends.numba_cpu import run
 from tests.numba_cpu import dithered
+from tests.numba_cpu.calls import knowing, spoilt
 from tests.numba_cpu.compared import arrays
 from tests.numba_cpu.random_steps import RandomStep
 
@@ -128,7 +129,7 @@ def assert_constant(asked: Asked) -> None:
     with spoilt():
         assert_same_bits(asked.answers("numba", False), expected, "from spoilt memory")
     for count in (1, 2, 3):
-        with threads(count), mock.patch.object(run, "DEPTH", CHUNK):
+        with threads(count):
             found = asked.answers("numba", False)
         assert_same_bits(found["values"], expected["values"], f"on {count} threads")
         for a, b in zip(arrays(found.get("gradients")), arrays(expected.get("gradients")), strict=True):
@@ -145,36 +146,11 @@ def assert_same_bits(found: Any, expected: Any, what: str) -> None:
 
 
 @contextmanager
-def spoilt() -> Iterator[None]:
-    """Within it fresh memory holds NaN, and -1, and so does that of packed weights."""
-    empty, take, execute = np.empty, run.take, backend.execute
-
-    def filled(made: np.ndarray) -> np.ndarray:
-        made.reshape(-1).view(np.uint8).fill(255)
-        return made
-
-    def executed(program: Any, *args: Any) -> tuple:
-        for packed in program.spare:
-            filled(packed)
-        return execute(program, *args)
-
-    with (
-        mock.patch.object(np, "empty", lambda *args, **options: filled(empty(*args, **options))),
-        mock.patch.object(run, "take", lambda *args: filled(take(*args))),
-        mock.patch.object(backend, "execute", executed),
-    ):
-        yield
-
-
-@contextmanager
 def threads(count: int) -> Iterator[None]:
     """Within it so many threads share even a few rows."""
 
-    def parts(program: Any, rows: int, length: int) -> list[tuple[int, int]]:
-        each = -(-rows // count)
-        return [(first, min(first + each, rows)) for first in range(0, rows, each)] if program.is_rowed else [(0, 1)]
-
-    with mock.patch.dict(os.environ, TAPEGRAD_NUM_THREADS=str(count)), mock.patch.object(run, "_parts", parts):
+    share = lambda rows, work: -(-rows // count)  # noqa: E731
+    with mock.patch.dict(os.environ, TAPEGRAD_NUM_THREADS=str(count)), knowing(share=share, DEPTH=CHUNK):
         yield
 
 

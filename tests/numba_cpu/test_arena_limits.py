@@ -157,7 +157,7 @@ def test_many_threads(store):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_fork_while_the_lock_is_held():
     inside, leave = threading.Event(), threading.Event()
 

@@ -158,7 +158,7 @@ def test_the_name_changes_with_all_that_the_code_depends_on(monkeypatch, change)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_fork_while_the_lock_is_held():
     functions = compiled(source_of(), ENTRIES)
     check(functions)

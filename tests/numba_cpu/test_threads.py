@@ -215,7 +215,7 @@ def test_an_interrupt_waits_for_the_workers(two_threads, at):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork")
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_child_makes_its_own_threads(two_threads, busy):
     meeting = threading.Barrier(2)

@@ -10,6 +10,7 @@ from tapegrad.cells import Cell
 from tapegrad.errors import TracingError
 
 RNG = np.random.default_rng(0)
+NORMAL = np.random.default_rng(2).normal
 PHILOX = np.random.Generator(np.random.Philox(0))
 
 
@@ -30,6 +31,7 @@ def own():
         lambda p, s, x: (s + random.random(), None),
         lambda p, s, x: (s + RNG.normal(size=3), None),
         lambda p, s, x: (s * (PHILOX.random(3) < 0.5), None),
+        lambda p, s, x: (s + NORMAL(), None),
         own(),
     ],
 )
