@@ -261,6 +261,17 @@ class _Writer:
                 self.flat.names.setdefault(moved[slot][0], name)
 
 
+def inner_steps(tape: AbstractTape) -> list[Step]:
+    """The steps of the scans within a tape."""
+    found: list[Step] = []
+    for node in tape.nodes:
+        if node is not None and isinstance(node.primitive, Scan):
+            found.append(node.options["step"])
+        elif node is not None and isinstance(node.primitive, Call):
+            found += inner_steps(node.options["tape"])
+    return found
+
+
 def holds_apart(tape: AbstractTape) -> bool:
     """Whether a tape holds a scan that is to be compiled on its own."""
     for node in tape.nodes:

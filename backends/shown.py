@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 import tapegrad as tg
-from tapegrad.rules import Call
-from tapegrad.scan_primitive import Scan, Step
+from tapegrad.scan_primitive import Step
 from tapegrad.tape import AbstractTape
 
-from .inlining import holds_apart
+from .inlining import holds_apart, inner_steps
 from .plan import make_plan
 
 
@@ -91,12 +90,8 @@ def steps_of(function: Callable, *args: Any, gradient: bool = True) -> list[Step
 
 
 def _steps(tape: AbstractTape) -> Iterator[Step]:
-    for node in tape.nodes:
-        inner: Any = None if node is None else node.options.get("step") or node.options.get("tape")
-        if node is not None and isinstance(node.primitive, Scan):
-            if holds_apart(inner.tape):  # it is carried out operation by operation
-                yield from _steps(inner.tape)
-            else:
-                yield inner
-        elif node is not None and isinstance(node.primitive, Call):
-            yield from _steps(inner)
+    for step in inner_steps(tape):
+        if holds_apart(step.tape):  # it is carried out operation by operation
+            yield from _steps(step.tape)
+        else:
+            yield step

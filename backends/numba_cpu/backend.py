@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tapegrad.rules import Call
-from tapegrad.scan_primitive import Scan, Step
-from tapegrad.tape import AbstractTape
+from tapegrad.scan_primitive import Step
 
 from ..graph import Empty, Unlowered
+from ..inlining import inner_steps
 from ..plan import make_plan
 from ..reference import ReferenceBackend
 from .binding import Program
@@ -24,17 +23,6 @@ def program_of(step: Step) -> Program | Unlowered:
         except Unlowered as reason:
             found = reason
         step.tape.derived["numba"] = found
-    return found
-
-
-def inner_steps(tape: AbstractTape) -> list[Step]:
-    """The steps of the scans within a tape."""
-    found: list[Step] = []
-    for node in tape.nodes:
-        if node is not None and isinstance(node.primitive, Scan):
-            found.append(node.options["step"])
-        elif node is not None and isinstance(node.primitive, Call):
-            found += inner_steps(node.options["tape"])
     return found
 
 
