@@ -130,6 +130,7 @@ class AbstractTape(Tape):
         self._captured: dict[int, tuple[Any, Tensor]] = {}
         self.input_avals: dict[int, Aval] = {}
         self.derived: dict[Any, Any] = {}
+        self.aliases: dict[int, list[str]] = {}  # all that a slot is called, the outermost function first
         self.look: Callable[[], None] | None = None  # called at each operation, to learn names
         self.structures: tuple[pytree.Structure, pytree.Structure] | None = None  # of arguments and results
 

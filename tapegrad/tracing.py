@@ -37,15 +37,19 @@ class LocalNames:
             frame = frame.f_back
 
     def names(self, tape: AbstractTape) -> dict[int, str]:
-        """The name of each slot that a local variable held; the outermost function has the last word."""
+        """The name of each slot that a local variable held; the outermost function has the last word.
+
+        All names of a slot are put into ``tape.aliases``.
+        """
         named: dict[int, str] = {}
         used: set[str] = set()
         inner = [frame for frame in self.frames if frame.f_code is not self.code]
         outer = [frame for frame in self.frames if frame.f_code is self.code]
         for prefix, frame in [*[("", f) for f in outer], *[(f"{i}.", f) for i, f in enumerate(inner)]]:
             for name, value in frame.f_locals.items():
-                if isinstance(value, Tensor) and value.owner is tape and value.slot not in named:
-                    if prefix + name not in used:
+                if isinstance(value, Tensor) and value.owner is tape:
+                    tape.aliases.setdefault(value.slot, []).append(prefix + name)
+                    if value.slot not in named and prefix + name not in used:
                         named[value.slot] = prefix + name
                         used.add(prefix + name)
         self.frames = []

@@ -1,0 +1,273 @@
+"""The derivation of a cell: its equations forward and backward, as a book prints them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from sympy import MatAdd, Symbol
+
+from . import algebra as al
+from .adjoints import Adjoints
+from .constants import zeros
+from .equations import Equation, Equations, OrderedProduct, over_time
+from .expressions import LAST, TIME, Named, Value, moved, replaced, values_in
+from .jacobians import Jacobians, Partial
+from .notation import Notation
+from .notation import notation as notation_of
+from .running import Run
+from .subject import Subject, subject
+from .text import TextPrinter
+
+EARLIER = Symbol("k", integer=True)
+INDEX = Symbol("j", integer=True)
+
+
+def derive(
+    cell: Any,
+    params: Any = None,
+    state: Any = None,
+    x: Any = None,
+    *,
+    loss: Callable | None = None,
+    target: Any = None,
+    notation: str | Notation | None = None,
+) -> Derivation:
+    """The equations of a cell and of its backpropagation through time.
+
+    They are read from the tape of the step and from the tape of its derivative, for any cell.
+
+    Parameters
+    ----------
+    cell : Cell, or callable step(params, state, x) -> (state, y)
+    params, state, x : pytrees of arrays
+        For a step that is no Cell: examples of its arguments, for one row or more. For a cell that takes any input: an
+        example of ``x``.
+    loss : callable (y, target) -> array (B,) or scalar, optional
+        The loss of one step, which is summed over time. Without it the derivative of the loss by the output stays a
+        symbol, so that the equations hold for any loss.
+    target : array
+        An example of what ``loss`` compares with, for one row or more.
+    notation : str or Notation, optional
+        One of ``tapegrad.symbolic.PRESETS``, such as "goodfellow", or one of your own.
+
+    Returns
+    -------
+    Derivation
+
+    Raises
+    ------
+    TracingError
+        When the step mixes rows of a batch, or cannot be traced.
+    OptionError, StructureError
+        When the arguments do not say what the step takes, or it returns something else than a state and an output.
+
+    Examples
+    --------
+    >>> from tapegrad.cells import Elman
+    >>> print(derive(Elman(3, 4)).adjoints.text())
+    δh_t = ∂L_t/∂h_t + W_hhᵀ δa_{t+1}
+    δa_t = δh_t ⊙ (1 - h_t^2)
+    """
+    return Derivation(subject(cell, params, state, x), notation_of(notation), loss, target)
+
+
+class Derivation:
+    """What :func:`derive` returns.
+
+    Attributes
+    ----------
+    forward : Equations
+        The step, at time t.
+    adjoints : Equations
+        The derivative of the loss by each state, and by what its equations need, from those at t + 1.
+    gradients : dict of str to Equation
+        The gradient of each parameter, by its path: a sum over time.
+    inputs : dict of str to Equation
+        The derivative by each input at t.
+    initial : dict of str to Equation
+        The derivative by each initial state.
+    jacobian : dict of (str, str) to Equation
+        The derivative of each new state by each old one, ``jacobian["c", "h"]``; pairs that do not depend on each
+        other are left out.
+    jacobian_product : Equation
+        The derivative of the state at t by the state at k, as the product of the Jacobians between.
+    notes : list of str
+        The conventions, and what was printed as a named function.
+
+    Notes
+    -----
+    Columns: a vector is a column, and a weight that the code applies from the right, ``x @ W``, is printed as ``W x``:
+    the printed W is the transpose of the array. The equations are those of one sequence; gradients of a batch are
+    sums over its sequences.
+    """
+
+    def __init__(self, subject: Subject, notation: Notation, loss: Callable | None = None, target: Any = None):
+        self.subject, self.notation = subject, notation
+        inline = {subject.values[s].name for s in subject.arguments()} if notation.inline else set()
+        self.backward = Adjoints(subject, frozenset(inline), loss, target)
+        self.forward = self._forward()
+        self.adjoints = self._recurrences()
+        shares = zip(subject.params, self.backward.params, strict=True)
+        self.gradients = {
+            leaf.path: self._equation(leaf.symbol.as_role("gradient"), over_time(share, LAST))
+            for leaf, share in shares if share is not None
+        }  # fmt: skip
+        self.inputs = {
+            leaf.path: self._equation(leaf.symbol.as_role("adjoint"), share)
+            for leaf, share in zip(subject.xs, self.backward.xs, strict=True) if share is not None
+        }  # fmt: skip
+        self._jacobians = Jacobians(subject)
+        self.parts = self._jacobians.parts
+        self.jacobian = {
+            (new.name, old.name): self._equation(Partial(new, old), matrix)
+            for (new, old), matrix in self._jacobians.blocks.items()
+        }
+        self.jacobian_product = self._product()
+
+    def _equation(self, left: Any, right: Any) -> Equation:
+        return Equation(left, right, self.notation)
+
+    # ---- the parts ----
+    def _forward(self) -> Equations:
+        subject = self.subject
+        shown = set(subject.values) - (subject.helpers - set(self.backward.shown))
+        found = [self._equation(symbol, made) for symbol, made in subject.equations(shown).items()]
+        reader = subject.forward_reader
+        for leaf, slot in zip(subject.state, subject.next_state, strict=True):
+            if slot not in subject.values or subject.values[slot].name != leaf.symbol.name:
+                found.append(self._equation(leaf.symbol.at(TIME), self._result(reader, slot, leaf.symbol.shape)))
+        for symbol, slot in zip(subject.output_symbols, subject.outputs, strict=True):
+            if symbol.role == "output":
+                found.append(self._equation(symbol, self._result(reader, slot, symbol.shape)))
+        self.constants = reader.constants
+        return Equations(found)
+
+    def _result(self, reader: Any, slot: int, shape: Any) -> Any:
+        return reader.read(slot) if slot >= 0 else zeros(tuple(shape))
+
+    def _recurrences(self) -> Equations:
+        """The adjoints, with what later steps say of a state written out where it is read once."""
+        adjoints = self.backward
+        later = {
+            symbol: moved(made, 1)
+            for symbol, made in zip(adjoints.carried, adjoints.state, strict=True) if made is not None
+        }  # fmt: skip
+        self.unsubstituted = dict(adjoints.equations)
+        uses: Counter[Value] = Counter()
+        for right in [*self.unsubstituted.values(), *adjoints.state, *adjoints.params]:
+            uses.update([v for v in values_in(right) if v.role == "carried"] if right is not None else [])
+        once = {symbol: right for symbol, right in later.items() if uses[symbol] == 1}
+        once = {s: r for s, r in once.items() if s.at(TIME + 1) not in values_in(r)}
+        self.later = {symbol: right for symbol, right in later.items() if symbol not in once and uses[symbol]}
+        found = [self._equation(symbol, right) for symbol, right in self.later.items()]
+        for left, right in self.unsubstituted.items():
+            if right != left.as_role("direct"):  # else the derivative by an output, which is given
+                found.append(self._equation(left, substituted(right, once)))
+        return Equations(found)
+
+    def _product(self) -> Equation:
+        """The state at t by the state at k, through all steps between."""
+        names = list(dict.fromkeys(name for pair in self.jacobian for name in pair))
+        floats = [leaf.symbol for leaf in self.subject.state if leaf.floating]
+        if len(floats) == 1 and names:
+            new, old = floats[0], floats[0]
+        else:
+            size = sum(int(v.shape[0]) for v in floats)
+            new = old = Value("s", (size, 1), TIME - 1)
+        step = Partial(new.at(INDEX), old.at(INDEX - 1))
+        return self._equation(Partial(new.at(TIME), old.at(EARLIER)), OrderedProduct(step, INDEX, EARLIER + 1, TIME))
+
+    def run(self, params: Any, xs: Any, state: Any = None, **given: Any) -> Run:
+        """The equations, evaluated on numbers over a whole sequence; see :class:`Run`."""
+        return Run(self, params, xs, state, **given)
+
+    def functions(self) -> list[str]:
+        """The operations of the step that are printed as functions with a name of the code."""
+        expressions = [e.right for _, equations in self.sections() for e in equations]
+        return sorted({n.function for x in expressions for n in x.atoms(Named) if n.operation is not None})
+
+    # ---- as text ----
+    def sections(self) -> list[tuple[str, list[Equation]]]:
+        """The equations under their headings."""
+        found = [
+            ("Forward, for t = 1 to T", list(self.forward)),
+            ("Backward, for t = T to 1", list(self.adjoints)),
+            ("Gradients of the parameters", list(self.gradients.values())),
+            ("Derivative by the input", list(self.inputs.values())),
+            ("Jacobian of the state", [self._equation(k, v) for k, v in self.shown_parts().items()]),
+        ]
+        if self.jacobian:
+            found.append(("From k to t", [self.jacobian_product]))
+        return [(title, equations) for title, equations in found if equations]
+
+    def shown_parts(self) -> dict[Any, Any]:
+        """The Jacobians of the states, and those that stand in them."""
+        wanted = [Partial(new, old) for new, old in self._jacobians.blocks]
+        for part in wanted:
+            wanted.extend([p for p in self.parts[part].atoms(Partial) if p not in wanted])
+        return {part: made for part, made in self.parts.items() if part in wanted}
+
+    def latex(self) -> str:
+        """All equations as LaTeX, with their headings."""
+        return "\n\n".join(
+            f"\\paragraph{{{title}}}\n\\[\n{Equations(made).latex()}\n\\]" for title, made in self.sections()
+        )
+
+    def markdown(self) -> str:
+        """All equations as Markdown with LaTeX in it, for notebooks and web pages."""
+        parts = [f"**{title}**\n\n$$\n{Equations(made).latex()}\n$$" for title, made in self.sections()]
+        return "\n\n".join([*parts, *[f"- {note}" for note in self.notes]])
+
+    def text(self) -> str:
+        """All equations as plain text."""
+        parts = [
+            f"{title}\n" + "\n".join(f"    {line}" for line in Equations(made).text().splitlines())
+            for title, made in self.sections()
+        ]
+        return "\n\n".join([*parts, "\n".join(f"* {note}" for note in self.notes)])
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    @property
+    def notes(self) -> list[str]:
+        return notes(self)
+
+
+def notes(derivation: Derivation) -> list[str]:
+    """What a reader has to know besides the equations."""
+    subject, found = derivation.subject, []
+    turned = [leaf.path for leaf in subject.params if leaf.turned]
+    if turned:
+        found.append(
+            f"Vectors are columns. Transposes of the arrays in the code, which apply them from the right: "
+            f"{', '.join(turned)}."
+        )
+    states = [leaf.symbol.at(TIME) for leaf in subject.state if leaf.floating]
+    if states:
+        found.append(
+            "At t = T the terms of t + 1 are replaced by the derivative of the loss by the final state "
+            f"({', '.join(TextPrinter(derivation.notation).value(v.at(LAST)) for v in states)}), which is 0 for a loss "
+            "of outputs alone. The gradients of a batch are sums over its sequences."
+        )
+    unread = derivation.functions()
+    if unread:
+        found.append(
+            f"Printed as named functions, since they have no reading in matrix notation: {', '.join(unread)}."
+        )
+    missing = [v.name for v in derivation._jacobians.unwritten]
+    if missing:
+        found.append(f"The Jacobian of {', '.join(missing)} is no matrix between vectors and is not printed.")
+    return found
+
+
+def substituted(expression: Any, changes: dict[Any, Any]) -> Any:
+    """An expression with sums put in the place of symbols, and taken up by the sum that these stand in."""
+    if isinstance(expression, MatAdd):
+        return al.add(*[substituted(term, changes) for term in expression.args])
+    return replaced(expression, {v: made for v, made in changes.items() if v in values_in(expression)})

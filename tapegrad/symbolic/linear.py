@@ -1,0 +1,106 @@
+"""The matrix of a linear map, from an expression that is linear in a vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import HadamardProduct, Identity, MatAdd, MatMul, Transpose
+
+from . import algebra as al
+from .constants import is_scalar
+from .expressions import Named, Node, Scaled, Value, values_in
+
+
+class Columns(Node):
+    """A linear function without matrix notation, applied to each column of a matrix.
+
+    ``function`` is the expression of its result for the vector ``hole``.
+    """
+
+    def __new__(cls, function: Any, hole: Value, matrix: Any) -> Columns:
+        from sympy import Basic
+
+        return Basic.__new__(cls, function, hole, matrix)
+
+    @property
+    def shape(self) -> Any:
+        return (self.args[0].shape[0], self.args[2].shape[1])
+
+
+class NotAMatrix(Exception):
+    """The map is between arrays of more than one axis."""
+
+
+def coefficients(expression: Any) -> dict[Value, Any]:
+    """The matrix in front of each tangent in an expression that is linear in them.
+
+    Raises
+    ------
+    NotAMatrix
+        Where the expression or a tangent is no vector or number.
+    """
+    found: dict[Value, Any] = {}
+    for tangent in values_in(expression):
+        if tangent.role == "tangent":
+            if expression.shape[1:] != (1,) or tangent.shape[1:] != (1,):
+                raise NotAMatrix
+            found[tangent] = matrix_of(expression, tangent)
+    return found
+
+
+def depends(x: Any, tangent: Value) -> bool:
+    return tangent in values_in(x)
+
+
+def matrix_of(x: Any, tangent: Value) -> Any:
+    """The matrix A with x = A tangent, for one term of x in ``tangent``; other tangents count as zero."""
+    if x == tangent:
+        return Identity(tangent.shape[0])
+    if isinstance(x, MatAdd):
+        return al.add(*[matrix_of(t, tangent) for t in x.args if depends(t, tangent)])
+    if isinstance(x, MatMul):
+        return _of_product(x, tangent)
+    if isinstance(x, HadamardProduct):
+        (inner,) = [f for f in x.args if depends(f, tangent)]
+        others = [f for f in x.args if f is not inner]
+        return _left(al.diagonal(al.times(*others)), matrix_of(inner, tangent))
+    if isinstance(x, Scaled):
+        scalar, matrix = x.args
+        if depends(scalar, tangent):
+            return al.product(matrix, matrix_of(scalar, tangent))
+        return al.times(scalar, matrix_of(matrix, tangent))
+    if isinstance(x, Transpose) and x.args[0].shape[0] == 1:
+        raise NotAMatrix
+    if isinstance(x, Named) and x.shape[1:] == (1,):
+        inner = [a for a in x.operands if depends(a, tangent)]
+        if len(inner) == 1 and inner[0].shape[1:] == (1,):
+            hole = Value("hole", inner[0].shape, None, "tangent")
+            function = x.xreplace({inner[0]: hole})
+            return Columns(function, hole, matrix_of(inner[0], tangent))
+    raise NotAMatrix
+
+
+def _left(scale: Any, x: Any) -> Any:
+    """diag(a) times a matrix; a sum keeps the factor in each of its terms."""
+    if isinstance(x, MatAdd):
+        return al.add(*[_left(scale, term) for term in x.args])
+    return al.times(scale, x) if is_scalar(scale) and not is_scalar(x) else al.product(scale, x)
+
+
+def _of_product(x: MatMul, tangent: Value) -> Any:
+    numbers = [f for f in x.args if not f.is_Matrix]
+    factors = [f for f in x.args if f.is_Matrix]
+    (at,) = [i for i, f in enumerate(factors) if depends(f, tangent)]
+    before, inner, after = factors[:at], factors[at], factors[at + 1 :]
+    if not after:
+        made = matrix_of(inner, tangent)
+        for factor in reversed(before):
+            made = _left(factor, made)
+    elif len(after) == 1 and after[0].shape[1] == 1 and isinstance(inner, Transpose) and not before:
+        # a row of the tangent times a column: the same number as the other way round
+        made = al.product(al.transposed(after[0]), matrix_of(inner.args[0], tangent))
+    else:
+        raise NotAMatrix
+    for number in numbers:
+        made = al.scaled(number, made)
+    return made

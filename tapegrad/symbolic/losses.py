@@ -1,0 +1,54 @@
+"""The loss of one step, and its derivative by the outputs, read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad import pytree
+from tapegrad.errors import OptionError
+from tapegrad.tracing import trace
+from tapegrad.transforms import grad
+
+from .constants import zeros
+from .expressions import TIME, Value, replaced
+from .reading import Reader, matrix_shape
+from .subject import Subject, float64, plain
+
+
+def loss_gradients(subject: Subject, loss: Callable | None, target: Any) -> tuple[dict[Value, Any], list[Value]]:
+    """The derivative of the loss at t by each output, in place of its symbol, and the symbols of the target.
+
+    Nothing without a loss.
+    """
+    if loss is None:
+        return {}, []
+    if target is None:
+        raise OptionError("derive: a loss needs an example of its target; give target=np.zeros((1, ...))")
+    rows = subject.rows
+    target = pytree.map(lambda a: np.broadcast_to(a[:1], (rows, *a.shape[1:])), float64(target))
+    outputs = [np.broadcast_to(0.0, subject.tape.aval(slot).shape) for slot in subject.outputs]
+    structure = subject.structures[3]
+
+    def total(flat: list, target: Any) -> Any:
+        return np.sum(loss(structure.unflatten(flat), target))
+
+    tape = trace(grad(total))(outputs, target)
+    names = trace(loss)(structure.unflatten(outputs), target)
+    called = [names.names[slot] for slot in names.inputs][len(outputs) :]
+    reader = Reader(tape, rows, {}, backward=True)
+    leaves: dict[int, Any] = dict(zip(tape.inputs, subject.output_symbols, strict=False))
+    known = len(leaves)
+    for slot, name in zip(tape.inputs[known:], called, strict=True):
+        shape = matrix_shape(reader.layout(tape.aval(slot)).features)
+        leaves[slot] = Value(subject.unique(plain(name, "target")), shape, TIME, "input")
+    targets = [leaves[slot] for slot in tape.inputs[known:]]
+    reader = Reader(tape, rows, leaves, backward=True)
+    folds = subject.folds()
+    found = {}
+    for symbol, (slot, _) in zip(subject.output_symbols, tape.outputs, strict=True):
+        shape = tuple(symbol.shape)
+        found[symbol.as_role("direct")] = replaced(reader.read(slot), folds) if slot >= 0 else zeros(shape)
+    return found, targets

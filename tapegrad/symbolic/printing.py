@@ -1,0 +1,271 @@
+"""Expressions as text: one walk over them, which LaTeX and plain text fill with their signs."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from typing import Any
+
+from sympy import (
+    Basic,
+    DiagMatrix,
+    HadamardPower,
+    HadamardProduct,
+    Identity,
+    MatAdd,
+    MatMul,
+    OneMatrix,
+    Transpose,
+    ZeroMatrix,
+)  # fmt: skip
+from sympy.core.symbol import Str
+
+from . import algebra as al
+from .constants import MINUS_ONE, ONE, is_ones
+from .equations import OrderedProduct, TimeSum
+from .expressions import Applied, Named, Node, Scaled, Value, values_in
+from .jacobians import Partial
+from .linear import Columns
+from .notation import Notation
+
+SUM, PRODUCT, POWER, ATOM = range(4)  # how strongly an expression holds together
+GREEK = frozenset(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
+    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
+)
+ACCENTS = {"hat": "hat", "tilde": "tilde", "til": "tilde", "bar": "bar", "dot": "dot", "prime": "prime"}
+
+
+class Letters:
+    """A name of the code taken apart: ``layer1.W_xh`` has the base W, the subscript xh, and the layer 1.
+
+    Attributes
+    ----------
+    base, accent, below, above : str
+    """
+
+    def __init__(self, name: str):
+        *path, last = name.split(".")
+        base, _, self.below = last.partition("_")
+        self.accent = ""
+        if self.below in ACCENTS:
+            self.accent, self.below = ACCENTS[self.below], ""
+        for ending, accent in ACCENTS.items():
+            if not self.accent and base.endswith(ending) and len(base) > len(ending) and base not in GREEK:
+                base, self.accent = base[: -len(ending)], accent
+        self.base = base
+        layers = [re.sub(r"^\D*(\d+)$", r"\1", part) for part in path if part not in ("params", "state", "x")]
+        self.above = ",".join(layers)
+
+
+class Printer(ABC):
+    """Prints an expression; ``notation`` says how."""
+
+    def __init__(self, notation: Notation):
+        self.notation = notation
+
+    def __call__(self, x: Any, least: int = SUM) -> str:
+        """An expression, in brackets if it holds together less than ``least``."""
+        text, strength = self.parts(x)
+        return text if strength >= least else self.brackets(text)
+
+    def parts(self, x: Any) -> tuple[str, int]:
+        """The text of an expression and how strongly it holds together."""
+        for kind, rule in _RULES:
+            if isinstance(x, kind):
+                return rule(self, x)
+        return self.number(x), ATOM
+
+    # ---- what each language says in its own way ----
+    @abstractmethod
+    def value(self, x: Value) -> str: ...
+    @abstractmethod
+    def derivative(self, x: Value) -> str: ...
+    @abstractmethod
+    def number(self, x: Any) -> str: ...
+    @abstractmethod
+    def brackets(self, text: str) -> str: ...
+    @abstractmethod
+    def call(self, function: str, args: list[str], note: str = "") -> str: ...
+    @abstractmethod
+    def squared(self, function: str, arg: str, exponent: str) -> str | None: ...
+    @abstractmethod
+    def power(self, base: str, exponent: str) -> str: ...
+    @abstractmethod
+    def ratio(self, above: str, below: str) -> str: ...
+    @abstractmethod
+    def transpose(self, base: str) -> str: ...
+    @abstractmethod
+    def total(self, term: str, index: str, first: str, last: str) -> str: ...
+    @abstractmethod
+    def chain(self, term: str, index: str, first: str, last: str) -> str: ...
+    @abstractmethod
+    def partial(self, above: str, below: str) -> str: ...
+    @abstractmethod
+    def blocks(self, rows: list[list[str]]) -> str: ...
+
+    circle = dot = ones = identity = zero = ""
+    fraction = PRODUCT  # how strongly dL/dx holds together
+
+
+def _value(p: Printer, x: Value) -> tuple[str, int]:
+    if x.role in ("value", "parameter", "input", "output", "constant"):
+        return p.value(x), ATOM
+    if p.notation.adjoints == "nabla":
+        return p.derivative(x), PRODUCT
+    delta = x.role in ("adjoint", "tangent") and p.notation.adjoints in ("delta", "bar")
+    return p.derivative(x), ATOM if delta else p.fraction
+
+
+def _sum(p: Printer, x: MatAdd) -> tuple[str, int]:
+    terms = sorted(x.args, key=lambda term: bool(coefficient(term) < 0))  # nothing starts with a minus that need not
+    made = p(terms[0], SUM)
+    for term in terms[1:]:
+        n = coefficient(term)
+        made += f" - {p(al.scaled(MINUS_ONE, term), PRODUCT)}" if n < 0 else f" + {p(term, PRODUCT)}"
+    return made, SUM
+
+
+def coefficient(x: Any) -> Any:
+    """The number in front of a product."""
+    return x.args[0] if isinstance(x, MatMul) and not x.args[0].is_Matrix else ONE
+
+
+def _product(p: Printer, x: MatMul) -> tuple[str, int]:
+    factors = list(x.args)
+    front = ""
+    if not factors[0].is_Matrix:
+        n = factors.pop(0)
+        front = "-" if n == -1 else p.number(n) + p.dot
+    if len(factors) == 1:
+        text, strength = p.parts(factors[0])
+        text = text if strength >= PRODUCT else p.brackets(text)
+        if front and front != "-" and is_ones(factors[0]):
+            return p.number(x.args[0]), ATOM if x.args[0] >= 0 else SUM
+        return front + text, PRODUCT if front != "-" else SUM
+    parts = []
+    for f in factors:
+        # Neither "V nabla_o L" nor "W diag(u) v" needs brackets.
+        bare = (f is factors[-1] and isinstance(f, Value)) or is_diagonal(p, f)
+        parts.append(p(f, PRODUCT if bare else POWER))
+    return front + p.dot.join(parts), SUM if front == "-" else PRODUCT
+
+
+def _hadamard(p: Printer, x: HadamardProduct) -> tuple[str, int]:
+    above = [f for f in x.args if not is_inverse(f)]
+    below = [f.args[0] for f in x.args if is_inverse(f)]
+    if is_diagonal(p, x):
+        inner = next(f for f in above if is_linear(f))
+        rest = al.times(*[f for f in x.args if f is not inner])
+        return f"{p.call('diag', [p(rest)])}{p.dot}{p(inner, POWER)}", PRODUCT
+    if not above:
+        return p.ratio(p.number(ONE), p.circle.join(p(f, POWER) for f in below)), ATOM
+    product = p.circle.join(p(f, POWER if len(above) > 1 else SUM) for f in above)
+    if not below:
+        return product, PRODUCT
+    return p.ratio(product, p.circle.join(p(f, POWER if len(below) > 1 else SUM) for f in below)), ATOM
+
+
+def is_inverse(x: Any) -> bool:
+    return isinstance(x, HadamardPower) and x.args[1] == -1
+
+
+def is_diagonal(p: Printer, x: Any) -> bool:
+    """Whether a product of elements is printed as diag(u) v."""
+    if p.notation.products != "diag" or not isinstance(x, HadamardProduct):
+        return False
+    return x.shape[1:] == (1,) and x.shape[0] != 1 and sum(is_linear(f) for f in x.args if not is_inverse(f)) == 1
+
+
+def is_linear(x: Any) -> bool:
+    """Whether an expression is one in which derivatives are linear, such as an adjoint."""
+    return any(v.role in al.LINEAR for v in values_in(x))
+
+
+def _power(p: Printer, x: HadamardPower) -> tuple[str, int]:
+    base, exponent = x.args
+    if exponent == -1:
+        return p.ratio(p.number(ONE), p(base)), ATOM
+    if isinstance(base, Applied) and len(base.operands) == 1:
+        text = p.squared(base.function, p(base.operands[0]), p.number(exponent))
+        if text is not None:
+            return text, ATOM
+    return p.power(p(base, ATOM), p.number(exponent)), POWER
+
+
+def _scaled(p: Printer, x: Scaled) -> tuple[str, int]:
+    scalar, matrix = x.args
+    if is_ones(matrix):
+        return f"{p(scalar, POWER)}{p.dot}{p.ones}", PRODUCT
+    if is_inverse(scalar):
+        return p.ratio(p(matrix), p(scalar.args[0])), ATOM
+    return f"{p(scalar, POWER)}{p.dot}{p(matrix, POWER)}", PRODUCT
+
+
+def _applied(p: Printer, x: Applied) -> tuple[str, int]:
+    return p.call(x.function, [p(a) for a in x.operands]), ATOM
+
+
+def _named(p: Printer, x: Named) -> tuple[str, int]:
+    if x.function in ("zeros", "ones"):
+        return (p.zero if x.function == "zeros" else p.ones), ATOM
+    return p.call(x.function, [p(a) for a in x.operands], setting(x)), ATOM
+
+
+def setting(x: Named) -> str:
+    """The options of an operation that a reader needs."""
+    if x.operation is None:
+        return ""
+    shown = []
+    for key, value in x.operation.options.items():
+        if key == "template":
+            shown.append("[" + ", ".join(_index(entry) for entry in value) + "]")
+        elif key == "spec":
+            shown.append(value.text)
+        elif key in ("axis", "axes", "widths", "shape") and x.function not in ("concatenate", "scatter"):
+            shown.append(f"{key}={value}".replace(" ", ""))
+    return ", ".join(shown)
+
+
+def _index(entry: Any) -> str:
+    if isinstance(entry, slice):
+        return ":".join("" if n is None else str(n) for n in (entry.start, entry.stop))
+    return str(entry)
+
+
+class Bare(Node):
+    """Text in the place of a matrix."""
+
+    def __new__(cls, text: str, shape: Any) -> Bare:
+        return Basic.__new__(cls, Str(text), *shape)
+
+    @property
+    def shape(self) -> Any:
+        return self.args[1:]
+
+
+def _columns(p: Printer, x: Columns) -> tuple[str, int]:
+    function, hole, matrix = x.args
+    return p(function.xreplace({hole: Bare(p(matrix), hole.shape)})), ATOM
+
+
+_RULES: list[tuple[Any, Any]] = [
+    (Value, _value),
+    (Bare, lambda p, x: (x.args[0].name, ATOM)),
+    (MatAdd, _sum),
+    (MatMul, _product),
+    (HadamardProduct, _hadamard),
+    (HadamardPower, _power),
+    (Transpose, lambda p, x: (p.transpose(p(x.args[0], ATOM)), POWER)),
+    (DiagMatrix, lambda p, x: (p.call("diag", [p(x.args[0])]), ATOM)),
+    (Identity, lambda p, x: (p.identity, ATOM)),
+    (OneMatrix, lambda p, x: (p.number(ONE) if x.shape[1] == 1 else p.transpose(p.ones), ATOM)),
+    (ZeroMatrix, lambda p, x: (p.zero, ATOM)),
+    (Scaled, _scaled),
+    (Applied, _applied),
+    (Named, _named),
+    (Columns, _columns),
+    (Partial, lambda p, x: (p.partial(p.value(x.value), p.value(x.by)), ATOM)),
+    (TimeSum, lambda p, x: (p.total(p(x.term, PRODUCT), *[str(a) for a in x.limits]), PRODUCT)),
+    (OrderedProduct, lambda p, x: (p.chain(p(x.term, ATOM), *[str(a) for a in x.limits]), PRODUCT)),
+]

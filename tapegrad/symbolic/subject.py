@@ -1,0 +1,337 @@
+"""What is derived: a step on its tape, and the symbol of every parameter, input, state and named value."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tapegrad import pytree
+from tapegrad.cells.base import Cell
+from tapegrad.errors import OptionError, StructureError
+from tapegrad.primitives.contract import Contract
+from tapegrad.tape import AbstractTape
+from tapegrad.tensor import aval_of
+from tapegrad.tracing import trace
+
+from . import algebra as al
+from .expressions import TIME, Applied, Layout, Named, Value
+from .reading import Reader, matrix_shape, number_of_rows
+
+CURVED = frozenset(
+    "tanh logistic exp expm1 log log1p sqrt sin cos tan arctan sinh cosh arcsinh absolute maximum minimum where "
+    "logaddexp sign power".split()
+)
+
+
+class Leaf(NamedTuple):
+    """An array that the step is given.
+
+    Attributes
+    ----------
+    path : str
+        Where it stands in its pytree, as ``W_hh`` or ``cells[0].b``.
+    symbol : Value
+    turned : bool
+        Whether it is printed as the transpose of the array in the code.
+    layout : Layout
+    floating : bool
+    """
+
+    path: str
+    symbol: Value
+    turned: bool
+    layout: Layout
+    floating: bool
+
+    @property
+    def expression(self) -> Any:
+        """What stands for the array as it lies in the code."""
+        return al.transposed(self.symbol) if self.turned else self.symbol
+
+
+class Subject:
+    """A step with its tape, ready to be read.
+
+    Attributes
+    ----------
+    tape : AbstractTape
+    rows : int
+        The length of the axis of rows in ``tape``.
+    params, state, xs : list of Leaf
+    next_state, outputs : list of int
+        Slots of the results.
+    structures : tuple of pytree structures
+        Of params, state, x and y.
+    values : dict of int to Value
+        The symbols of the values that have names, by slot, in the order of the tape.
+    state_values : list of int
+        For each state the slot in ``values`` that is the new state.
+    reader : Reader
+        Of the forward tape.
+    """
+
+    def __init__(self, name: str, step: Callable, params: Any, state: Any, x: Any):
+        self.name, self.step = name, step
+        lengths = {n for leaf in pytree.leaves((params, state, x)) for n in leaf.shape}
+        self.rows = number_of_rows(lengths)
+        self.examples = tuple(
+            [params] + [pytree.map(lambda a: np.broadcast_to(a[:1], (self.rows, *a.shape[1:])), t) for t in (state, x)]
+        )
+        self.tape: AbstractTape = trace(step)(*self.examples)
+        counts = [len(pytree.leaves(tree)) for tree in self.examples]
+        self._check_result(counts[1])
+        self._drop_prefix()
+        self.structures = (*[pytree.structure(t) for t in self.examples], self._output_structure())
+        self.next_state = [slot for slot, _ in self.tape.outputs[: counts[1]]]
+        self.outputs = [slot for slot, _ in self.tape.outputs[counts[1] :]]
+        reader = Reader(self.tape, self.rows, {})
+        self.used: set[str] = set()
+        inputs = self._inputs(reader, counts)
+        self.params, self.state, self.xs = (
+            inputs[: counts[0]], inputs[counts[0] : counts[0] + counts[1]], inputs[counts[0] + counts[1] :],
+        )  # fmt: skip
+        self.reader_layout = reader.layout
+        self.leaves = dict(zip(self.tape.inputs, [leaf.expression for leaf in inputs], strict=True))
+        self.values, self.helpers = self._values(reader)
+        self.output_symbols = [self._output(k, slot) for k, slot in enumerate(self.outputs)]
+
+    # ---- what comes out ----
+    def _check_result(self, states: int) -> None:
+        _, structure = self.tape.structures  # type: ignore[misc]
+        sample = structure.unflatten([None] * len(self.tape.outputs))
+        if not isinstance(sample, tuple) or len(sample) != 2:
+            raise StructureError(
+                f"derive: {self.name} returned something else than a pair; a step returns (new state, output)"
+            )
+        made = len(pytree.leaves(structure.unflatten(list(range(len(self.tape.outputs))))[0]))
+        if made != states:
+            raise StructureError(
+                f"derive: {self.name} was given a state of {states} arrays and returned one of {made}; the new state "
+                "has the structure of the old one"
+            )
+
+    def _output_structure(self) -> Any:
+        _, structure = self.tape.structures  # type: ignore[misc]
+        return pytree.structure(structure.unflatten(list(range(len(self.tape.outputs))))[1])
+
+    def _drop_prefix(self) -> None:
+        """Names from within the only other step that is called need not say so."""
+        tape = self.tape
+        prefixes = {n.split(".")[0] for names in tape.aliases.values() for n in names if n[0].isdigit()}
+        if len(prefixes) != 1:
+            return
+        (prefix,) = prefixes
+        plain_names = {n for names in tape.aliases.values() for n in names if not n.startswith(prefix + ".")}
+        start = len(prefix) + 1
+
+        def shorter(name: str) -> str:
+            short = name[start:] if name.startswith(prefix + ".") else name
+            return name if short in plain_names else short
+
+        tape.names = {slot: shorter(name) for slot, name in tape.names.items()}
+        tape.aliases = {slot: [shorter(n) for n in names] for slot, names in tape.aliases.items()}
+
+    # ---- symbols ----
+    def unique(self, name: str) -> str:
+        """A name that no other symbol has."""
+        name = name or "v"
+        trial, n = name, 1
+        while trial in self.used:
+            trial, n = f"{name}_{n}", n + 1
+        self.used.add(trial)
+        return trial
+
+    def _inputs(self, reader: Reader, counts: list[int]) -> list[Leaf]:
+        found = []
+        paths = [path for tree in self.examples for path in pytree.paths(tree)]
+        states = self._state_names(counts)
+        for i, (slot, path) in enumerate(zip(self.tape.inputs, paths, strict=True)):
+            aval = self.tape.aval(slot)
+            layout = reader.layout(aval)
+            shape = matrix_shape(layout.features)
+            turned = i < counts[0] and len(layout.features) == 2 and self._applied_from_the_right(slot)
+            if i < counts[0]:
+                symbol = Value(self.unique(path), shape[::-1] if turned else shape, None, "parameter")
+            elif i < counts[0] + counts[1]:
+                symbol = Value(self.unique(states[i - counts[0]]), shape, TIME - 1)
+            else:
+                symbol = Value(self.unique("x" if path == "value" else plain(path, "x")), shape, TIME, "input")
+            found.append(Leaf(path, symbol, turned, layout, aval.dtype.kind == "f"))
+        return found
+
+    def _state_names(self, counts: list[int]) -> list[str]:
+        """States are called as the code calls what becomes of them."""
+        found: list[str] = []
+        inputs = set(self.tape.inputs)
+        given = {name for slot in self.tape.inputs[-counts[2] :] for name in [self.tape.names.get(slot)]}
+        for slot, path in zip(self.next_state, pytree.paths(self.examples[1]), strict=True):
+            aliases = self.tape.aliases.get(slot, []) if slot not in inputs else []
+            # A name that the input has as well is that of a variable which was given something else.
+            fitting = [name for name in aliases if name not in found and name not in given]
+            found.append(fitting[0] if fitting else plain(path, "s"))
+        return found
+
+    def _output(self, k: int, slot: int) -> Value:
+        """What an output is called: the named value that it is, or a symbol of its own."""
+        if slot in self.values:
+            return self.values[slot]
+        layout = self.reader_layout(self.tape.aval(slot) if slot >= 0 else np.zeros(()))
+        name = "y" if len(self.outputs) == 1 else f"y_{k + 1}"
+        return Value(self.unique(name), matrix_shape(layout.features), TIME, "output")
+
+    def _applied_from_the_right(self, slot: int) -> bool:
+        """Whether a weight is used as in ``x @ W``, so that a book writes its transpose in front of a column."""
+        votes = 0
+        for node in self.tape.nodes:
+            if node is None or not isinstance(node.primitive, Contract) or slot not in node.slots:
+                continue
+            spec = node.options["spec"]
+            mine, other = (spec.left, spec.right) if node.slots[0] == slot else (spec.right, spec.left)
+            summed = [a for a, label in enumerate(mine) if label in other and label not in spec.out]
+            if len(summed) == 1:
+                votes += 1 if summed[0] == 0 else -1
+        return votes > 0
+
+    def _values(self, reader: Reader) -> tuple[dict[int, Value], set[int]]:
+        """A symbol for each named value and state, and for the sums that functions of elements are applied to."""
+        inputs = set(self.tape.inputs) | set(self.tape.consts)
+        state_of: dict[int, str] = {}
+        for slot, leaf in zip(self.next_state, self.state, strict=True):
+            if slot >= 0 and slot not in inputs:
+                state_of.setdefault(slot, leaf.symbol.name)
+        known = {*inputs, *state_of}
+        names = {slot: name for slot, name in self.tape.names.items() if slot not in known}
+        helpers = self._preactivations(set(names) | set(state_of) | inputs)
+        values: dict[int, Value] = {}
+        found_helpers = set()
+        sole = len(helpers) == 1
+        for slot in sorted({*names, *state_of, *helpers}):
+            aval = self.tape.aval(slot)
+            if aval.dtype.kind != "f":
+                continue
+            if slot in state_of:
+                name = state_of[slot]
+            elif slot in names:
+                name = self.unique(names[slot])
+            else:
+                made = names.get(helpers[slot]) or state_of.get(helpers[slot])
+                name = self.unique("a" if sole or not made else f"a_{made}")
+                found_helpers.add(slot)
+            values[slot] = Value(name, matrix_shape(reader.layout(aval).features), TIME)
+        return values, found_helpers
+
+    def _preactivations(self, known: set[int]) -> dict[int, int]:
+        """Sums with products that a function of elements is applied to, each with the slot of what it gives."""
+        found: dict[int, int] = {}
+        for slot, node in enumerate(self.tape.nodes):
+            if node is None or node.primitive.multiple or node.primitive.name not in CURVED:
+                continue
+            for s in node.slots:
+                if s >= 0 and s not in known and self._is_affine(s, known):
+                    found.setdefault(s, slot)
+        return found
+
+    def _is_affine(self, slot: int, known: set[int]) -> bool:
+        """Whether a value is a product, or a sum with one among its terms, values with names not looked into."""
+        todo = [slot]
+        while todo:
+            node = self.tape.nodes[todo.pop()]
+            if node is None or node.primitive.multiple:
+                continue
+            if isinstance(node.primitive, Contract):
+                return True
+            if node.primitive.name in ("add", "subtract"):
+                todo.extend([s for s in node.slots if s >= 0 and s not in known])
+        return False
+
+    def arguments(self) -> set[int]:
+        """The named values that a function of elements is applied to."""
+        found = set(self.helpers)
+        for node in self.tape.nodes:
+            if node is not None and node.primitive.name in CURVED:
+                found.update([s for s in node.slots if s in self.values])
+        return found
+
+    # ---- forward equations ----
+    def equations(self, shown: set[int]) -> dict[Value, Any]:
+        """What each shown value is, in the order of the tape."""
+        reader = Reader(self.tape, self.rows, dict(self.leaves))
+        found = {}
+        for slot, symbol in self.values.items():
+            if slot in shown:
+                found[symbol] = reader.read(slot)
+                reader.known[slot] = symbol
+        self.forward_reader = reader
+        return found
+
+    def folds(self) -> dict[Any, Value]:
+        """Functions that have a name: what they are called where a derivative computes them again."""
+        found = self.equations(set(self.values) - self.helpers)
+        for symbol, slot in zip(self.output_symbols, self.outputs, strict=True):
+            if symbol.role == "output" and slot >= 0:
+                found[symbol] = self.forward_reader.read(slot)
+        return {made: symbol for symbol, made in found.items() if isinstance(made, (Applied, Named))}
+
+    # ---- running the tape again ----
+    def replay(self, given: list[Any], added: dict[int, Any], wanted: Iterable[int]) -> dict[int, Any]:
+        """Carry out the tape with something added to some slots; the values of the slots that are asked for."""
+        from tapegrad.tensor import apply
+
+        env: dict[int, Any] = dict(self.tape.consts)
+        env.update(zip(self.tape.inputs, given, strict=True))
+        for slot, node in enumerate(self.tape.nodes):
+            if node is None:
+                continue
+            values = [v if s < 0 else env[s] for s, v in zip(node.slots, node.args, strict=True)]
+            ans = apply(node.primitive, values, node.options)
+            made = ans if node.primitive.multiple else [ans]
+            for i, value in enumerate(made):
+                env[slot + i] = value + added[slot + i] if slot + i in added else value
+        return {slot: env[slot] for slot in wanted}
+
+
+def plain(path: str, base: str) -> str:
+    """A path of a pytree as a name: ``layers[0].h`` is ``layers_0_h``, and a lone leaf takes ``base``."""
+    if path == "value":
+        return base
+    name = re.sub(r"\W+", "_", path).strip("_")
+    if not name or name[0].isdigit() or keyword.iskeyword(name):
+        name = f"{base}_{name}"
+    return name
+
+
+def subject(cell: Any, params: Any = None, state: Any = None, x: Any = None) -> Subject:
+    """What is to be derived, from a cell or from a step with examples of its arguments."""
+    if isinstance(cell, Cell):
+        from tapegrad.cells.checks import specification
+
+        spec = specification(cell)
+        params = spec.structure.unflatten([np.broadcast_to(0.0, p.shape) for p in spec.parameters])
+        state = cell.initial_state(1, np.float64)
+        if x is None:
+            declared = cell.inputs()
+            if declared is None:
+                raise OptionError(
+                    f"derive: {type(cell).__name__} takes any input; give an example, x=np.zeros((1, features))"
+                )
+            x = pytree.map(lambda i: np.broadcast_to(np.zeros((), i.dtype or float), (1, *i.shape)), declared)
+        return Subject(type(cell).__name__, cell.step, params, state, float64(x))
+    if not callable(cell):
+        raise OptionError(f"derive: got a {type(cell).__name__}, expected a Cell or a function step(params, state, x)")
+    if state is None and x is None:
+        raise OptionError(
+            "derive: a step alone does not say the shapes; give examples as the step takes them, "
+            "derive(step, params, state, x) with state and x of one row or more"
+        )
+    return Subject(getattr(cell, "__name__", "step"), cell, *[float64(tree) for tree in (params, state, x)])
+
+
+def float64(tree: Any) -> Any:
+    """A pytree of arrays with floating ones in double precision."""
+    return pytree.map(lambda a: np.asarray(a, np.float64) if aval_of(a).dtype.kind == "f" else np.asarray(a), tree)
+
+

@@ -1,0 +1,84 @@
+"""Expressions as plain text, one line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .expressions import Value
+from .printing import GREEK, Letters, Printer
+
+SIGNS = dict(zip(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
+    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split(),
+    "αβγδεζηθικλμνξπρστφχψωΓΔΘΛΞΠΣΦΨΩ", strict=True,
+))  # fmt: skip
+ACCENTS = {"hat": "\u0302", "tilde": "\u0303", "bar": "\u0304", "dot": "\u0307", "prime": "'"}
+
+
+class TextPrinter(Printer):
+    circle, dot, ones, identity, zero = " ⊙ ", " ", "1", "I", "0"
+
+    def value(self, x: Value) -> str:
+        letters = Letters(self.notation.name(x.name))
+        base = SIGNS[letters.base] if letters.base in GREEK else letters.base
+        base += ACCENTS.get(letters.accent, "")
+        if letters.above:
+            base += f"^({letters.above})"
+        below = "_" + letters.below if letters.below else ""
+        if x.time is None:
+            return base + below
+        when = str(x.time).replace(" ", "")
+        if below:
+            return f"{base}{below}[{when}]"
+        return f"{base}_{when}" if when.isalnum() else f"{base}_{{{when}}}"
+
+    def derivative(self, x: Value) -> str:
+        of, loss = self.value(x), self.notation.loss
+        if x.role == "tangent":
+            return f"d{of}"
+        if x.role in ("direct", "carried"):
+            which = f"{loss}_{'>' if x.role == 'carried' else ''}{x.time}"
+            return f"∇{of} {which}" if self.notation.adjoints == "nabla" else f"∂{which}/∂{of}"
+        if self.notation.adjoints == "nabla":
+            return f"∇{of} {loss}"
+        if self.notation.adjoints == "partial" or x.role == "gradient":
+            return f"∂{loss}/∂{of}"
+        return f"{'δ' if self.notation.adjoints == 'delta' else 'bar '}{of}"
+
+    def number(self, x: Any) -> str:
+        return str(x)
+
+    def brackets(self, text: str) -> str:
+        return f"({text})"
+
+    def call(self, function: str, args: list[str], note: str = "") -> str:
+        if function == "one_hot":
+            return f"1[{args[0]}]"
+        if function == "element":
+            return f"({args[0]})[{args[1]}]"
+        name = "σ" if function == "logistic" else function
+        return f"{name}{'{' + note + '}' if note else ''}({', '.join(args)})"
+
+    def squared(self, function: str, arg: str, exponent: str) -> str | None:
+        return f"{'σ' if function == 'logistic' else function}({arg})^{exponent}"
+
+    def power(self, base: str, exponent: str) -> str:
+        return f"{base}^{exponent}" if exponent.isalnum() else f"{base}^({exponent})"
+
+    def ratio(self, above: str, below: str) -> str:
+        return f"({above})/({below})"
+
+    def transpose(self, base: str) -> str:
+        return f"{base}ᵀ"
+
+    def total(self, term: str, index: str, first: str, last: str) -> str:
+        return f"Σ_{{{index}={first}..{last}}} {term}"
+
+    def chain(self, term: str, index: str, first: str, last: str) -> str:
+        return f"Π_{{{index}={last}..{first}}} {term}"
+
+    def partial(self, above: str, below: str) -> str:
+        return f"∂{above}/∂{below}"
+
+    def blocks(self, rows: list[list[str]]) -> str:
+        return "[" + "; ".join(", ".join(row) for row in rows) + "]"
