@@ -71,7 +71,7 @@ class Product:
         self._recognise()
         if self.coefficient == 0:
             return zeros(self.shape)
-        body = hadamard(self.factors) if self.factors else ones(self.shape)
+        body = (_outer(self.factors) or hadamard(self.factors)) if self.factors else ones(self.shape)
         if self.scalars:
             scalar = hadamard(self.scalars)
             body = scalar if is_scalar(body) and is_ones(body) else Scaled(scalar, body)
@@ -88,6 +88,24 @@ class Product:
                     del self.scalars[total]
                     del self.factors[factor]
                     self.take(softmax(factor.operands[0]), S.One)
+
+
+def _outer(factors: dict[Any, Any]) -> Any:
+    """A product of elements with (u 1^T) or (1 v^T) among its factors, as u v^T or diag(u) M diag(v)."""
+    rows, columns, others = [], [], {}
+    for x, exponent in factors.items():
+        parts = x.args if isinstance(x, MatMul) and 1 not in x.shape and exponent == 1 else (None,)
+        if is_ones(parts[-1]) and parts[-1].shape[0] == 1:
+            rows.append(product(*parts[:-1]))
+        elif is_ones(parts[0]) and parts[0].shape[1] == 1:
+            columns.append(transposed(product(*parts[1:])))
+        else:
+            others[x] = exponent
+    if others and (rows or columns):
+        left = [diagonal(times(*rows))] if rows else []
+        right = [diagonal(times(*columns))] if columns else []
+        return product(*left, hadamard(others), *right)
+    return product(times(*rows), transposed(times(*columns))) if rows and columns else None
 
 
 def hadamard(factors: dict[Any, Any]) -> Any:
@@ -233,6 +251,8 @@ def _multiplied(factors: list[Any], shape: Shape) -> Any:
             continue
         if kept and isinstance(x, DiagMatrix) and isinstance(kept[-1], DiagMatrix):
             kept[-1] = diagonal(times(kept[-1].args[0], x.args[0]))
+        elif kept and isinstance(x, DiagMatrix) and is_ones(kept[-1]) and kept[-1].shape[0] == 1:
+            kept[-1] = transposed(x.args[0])
         elif kept and isinstance(kept[-1], DiagMatrix) and x.shape[1] == 1 and x.shape[0] != 1:
             kept[-1] = times(kept[-1].args[0], x)
         else:

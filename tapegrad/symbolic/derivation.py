@@ -16,6 +16,7 @@ from .expressions import LAST, TIME, Named, Value, moved, replaced, values_in
 from .jacobians import Jacobians, Partial
 from .notation import Notation
 from .notation import notation as notation_of
+from .printing import is_readable
 from .running import Run
 from .subject import Subject, subject
 from .text import TextPrinter
@@ -119,7 +120,7 @@ class Derivation:
             for leaf, share in zip(subject.xs, self.backward.xs, strict=True) if share is not None
         }  # fmt: skip
         self._jacobians = Jacobians(subject)
-        self.parts = self._jacobians.parts
+        self.parts, self.unwritten = self._jacobians.parts, self._jacobians.unwritten
         self.jacobian = {
             (new.name, old.name): self._equation(Partial(new, old), matrix)
             for (new, old), matrix in self._jacobians.blocks.items()
@@ -186,7 +187,7 @@ class Derivation:
     def functions(self) -> list[str]:
         """The operations of the step that are printed as functions with a name of the code."""
         expressions = [e.right for _, equations in self.sections() for e in equations]
-        return sorted({n.function for x in expressions for n in x.atoms(Named) if n.operation is not None})
+        return sorted({n.function for x in expressions for n in x.atoms(Named) if not is_readable(n)})
 
     # ---- as text ----
     def sections(self) -> list[tuple[str, list[Equation]]]:
@@ -260,7 +261,7 @@ def notes(derivation: Derivation) -> list[str]:
         found.append(
             f"Printed as named functions, since they have no reading in matrix notation: {', '.join(unread)}."
         )
-    missing = [v.name for v in derivation._jacobians.unwritten]
+    missing = [v.name for v in derivation.unwritten]
     if missing:
         found.append(f"The Jacobian of {', '.join(missing)} is no matrix between vectors and is not printed.")
     return found

@@ -24,6 +24,8 @@ def one_hot(index: Any, length: int) -> Any:
 
 
 def _gather(reader: Reader, node: Node, args: list[Any]) -> Any:
+    if len(args) == 1:
+        return _moved(reader, node, args[0], node.args[0].shape)
     layout, template = reader.layout(node.args[0]), node.options["template"]
     if layout.rows is None and template in ((ARRAY,), (ARRAY, FULL)) and _one_each(reader, node, 1):
         table = al.transposed(args[0])
@@ -34,6 +36,8 @@ def _gather(reader: Reader, node: Node, args: list[Any]) -> Any:
 
 
 def _scatter(reader: Reader, node: Node, args: list[Any]) -> Any:
+    if len(args) == 1:
+        return _moved(reader, node, args[0], node.options["shape"])
     template, shape = node.options["template"], node.options["shape"]
     if template in ((ARRAY,), (ARRAY, FULL)) and reader.rows not in shape and _one_each(reader, node, 1):
         return al.product(one_hot(args[1], shape[0]), al.transposed(_matrix(reader, node, args[0])))
@@ -41,6 +45,18 @@ def _scatter(reader: Reader, node: Node, args: list[Any]) -> Any:
     if own and _own_rows(reader, node) and _one_each(reader, node, 2):
         return al.times(_matrix(reader, node, args[0]), one_hot(args[2], shape[1]))
     return reader.named(node, args)
+
+
+def _moved(reader: Reader, node: Node, x: Any, shape: tuple[int, ...]) -> Any:
+    """Slices: nothing is read, where they only add or drop axes of length 1."""
+    axis = 0
+    for entry in node.options["template"]:
+        if entry is not None:
+            whole = shape[axis] == 1 if isinstance(entry, int) else entry.indices(shape[axis]) == (0, shape[axis], 1)
+            if not whole:
+                return reader.named(node, [x])
+            axis += 1
+    return reader.reshape(node, x)
 
 
 def _matrix(reader: Reader, node: Node, x: Any) -> Any:

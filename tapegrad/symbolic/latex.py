@@ -7,7 +7,7 @@ from typing import Any
 from sympy import latex as sympy_latex
 
 from .expressions import Value
-from .printing import GREEK, POWER, Letters, Printer
+from .printing import GREEK, POWER, Letters, Printer, decimal
 
 FUNCTIONS = {
     "logistic": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos",
@@ -68,7 +68,10 @@ class LatexPrinter(Printer):
         return rf"\bar{{{of}}}" if self.notation.adjoints == "bar" else rf"\delta {of}"
 
     def number(self, x: Any) -> str:
-        return sympy_latex(x)
+        return decimal(x) or sympy_latex(x)
+
+    def part(self, base: str, places: str) -> str:
+        return rf"{{{base}}}_{{[{places}]}}" if "_" not in base else rf"\left({base}\right)_{{[{places}]}}"
 
     def brackets(self, text: str) -> str:
         return rf"\left({text}\right)"

@@ -15,6 +15,7 @@ from sympy import (
     MatAdd,
     MatMul,
     OneMatrix,
+    Rational,
     Transpose,
     ZeroMatrix,
 )  # fmt: skip
@@ -56,6 +57,14 @@ class Letters:
         self.base = base
         layers = [re.sub(r"^\D*(\d+)$", r"\1", part) for part in path if part not in ("params", "state", "x")]
         self.above = ",".join(layers)
+
+
+def decimal(x: Any) -> str | None:
+    """A number as a short decimal fraction, if it is one."""
+    if not isinstance(x, Rational) or x.is_Integer:
+        return None
+    text = repr(float(x))
+    return text if len(text) <= 8 and "e" not in text and Rational(text) == x else None
 
 
 class Printer(ABC):
@@ -101,6 +110,8 @@ class Printer(ABC):
     def chain(self, term: str, index: str, first: str, last: str) -> str: ...
     @abstractmethod
     def partial(self, above: str, below: str) -> str: ...
+    @abstractmethod
+    def part(self, base: str, places: str) -> str: ...
     @abstractmethod
     def blocks(self, rows: list[list[str]]) -> str: ...
 
@@ -209,27 +220,62 @@ def _applied(p: Printer, x: Applied) -> tuple[str, int]:
 def _named(p: Printer, x: Named) -> tuple[str, int]:
     if x.function in ("zeros", "ones"):
         return (p.zero if x.function == "zeros" else p.ones), ATOM
-    return p.call(x.function, [p(a) for a in x.operands], setting(x)), ATOM
+    if x.function == "concatenate" and x.shape[1:] == (1,):
+        return p.blocks([[p(a)] for a in x.operands]), ATOM
+    if is_slice(x):
+        return p.part(p(x.operands[0], ATOM), places(x)), ATOM
+    function = "place" if x.function == "scatter" and len(x.operands) == 1 else x.function
+    return p.call(function, [p(a) for a in x.operands], setting(x)), ATOM
+
+
+def is_slice(x: Named) -> bool:
+    return x.function == "getitem" and len(x.operands) == 1
+
+
+def is_readable(x: Named) -> bool:
+    """Whether an operation is printed in a way that needs no word on it."""
+    return x.operation is None or is_slice(x) or (x.function == "concatenate" and x.shape[1:] == (1,))
+
+
+def places(x: Named) -> str:
+    """What a slice selects, of one row."""
+    operation = x.operation
+    assert operation is not None
+    rows = (operation.arguments[0] if x.function == "getitem" else operation.results[0]).rows
+    axis, shown = 0, []
+    for entry in operation.options["template"]:
+        if axis != rows or entry is None:
+            shown.append(_index(entry))
+        axis += entry is not None
+    return ", ".join(shown)
 
 
 def setting(x: Named) -> str:
-    """The options of an operation that a reader needs."""
+    """The options of an operation that a reader needs; axes count without that of the rows."""
     if x.operation is None:
         return ""
+    options = x.operation.options
+    if x.function == "scatter" and len(x.operands) == 1:
+        return f"[{places(x)}]"
     shown = []
-    for key, value in x.operation.options.items():
-        if key == "template":
-            shown.append("[" + ", ".join(_index(entry) for entry in value) + "]")
-        elif key == "spec":
-            shown.append(value.text)
-        elif key in ("axis", "axes", "widths", "shape") and x.function not in ("concatenate", "scatter"):
-            shown.append(f"{key}={value}".replace(" ", ""))
+    layout = x.operation.arguments[0] if x.operation.arguments else None
+    rows = getattr(layout, "rows", None)
+    for key in ("axis", "axes"):
+        if key in options and len(getattr(layout, "features", ())) > 1:
+            axes = options[key] if isinstance(options[key], tuple) else (options[key],)
+            numbers = [a - (rows is not None and rows < a) for a in axes if a != rows]
+            shown.append(f"axis {', '.join(map(str, numbers))}")
+    if "spec" in options:
+        shown.append(options["spec"].text)
     return ", ".join(shown)
 
 
 def _index(entry: Any) -> str:
+    if entry is None:
+        return "new"
     if isinstance(entry, slice):
-        return ":".join("" if n is None else str(n) for n in (entry.start, entry.stop))
+        text = ":".join("" if n is None else str(n) for n in (entry.start, entry.stop))
+        return text if entry.step in (None, 1) else f"{text}:{entry.step}"
     return str(entry)
 
 

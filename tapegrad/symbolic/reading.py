@@ -155,6 +155,13 @@ class Reader:
         operands = [a for s, a in zip(node.slots, args, strict=True) if s >= 0]
         return Named(node.primitive.name, operands, matrix_shape(layouts[result].features), operation)
 
+    def reshape(self, node: Node, x: Any) -> Any:
+        """An operation that changes the shape alone."""
+        before, after = self.layout(node.args[0]).features, self.layout(node.ans).features
+        if [n for n in before if n != 1] == [n for n in after if n != 1] and max(len(before), len(after)) <= 2:
+            return reshaped(x, matrix_shape(after))
+        return self.named(node, [x])
+
     # ---- broadcasting ----
     def spread(self, arg: Any, value: Any, out: Any) -> Any:
         """An argument as it stands in an operation on elements whose result is like ``out``."""
@@ -241,13 +248,6 @@ def _sum(reader: Reader, node: Node, args: list[Any]) -> Any:
     return reader.named(node, args)
 
 
-def _reshape(reader: Reader, node: Node, args: list[Any]) -> Any:
-    before, after = reader.layout(node.args[0]).features, reader.layout(node.ans).features
-    if [n for n in before if n != 1] == [n for n in after if n != 1] and max(len(before), len(after)) <= 2:
-        return reshaped(args[0], matrix_shape(after))
-    return reader.named(node, args)
-
-
 def _transpose(reader: Reader, node: Node, args: list[Any]) -> Any:
     layout = reader.layout(node.args[0])
     order = [a - (layout.rows is not None and layout.rows < a) for a in node.options["axes"] if a != layout.rows]
@@ -277,7 +277,7 @@ RULES: tuple[tuple[Any, Callable], ...] = (
     (Elementwise, _elementwise),
     (Contract, _contract),
     (Sum, _sum),
-    (Reshape, _reshape),
+    (Reshape, lambda reader, node, args: reader.reshape(node, args[0])),
     (Transpose, _transpose),
     (BroadcastTo, lambda reader, node, args: reader.spread(args[0], node.args[0], node.ans)),
     *gathers.RULES,

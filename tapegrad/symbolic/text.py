@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .expressions import Value
-from .printing import GREEK, Letters, Printer
+from .printing import GREEK, Letters, Printer, decimal
 
 SIGNS = dict(zip(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
@@ -46,7 +46,10 @@ class TextPrinter(Printer):
         return f"{'δ' if self.notation.adjoints == 'delta' else 'bar '}{of}"
 
     def number(self, x: Any) -> str:
-        return str(x)
+        return decimal(x) or str(x)
+
+    def part(self, base: str, places: str) -> str:
+        return f"{base}[{places}]"
 
     def brackets(self, text: str) -> str:
         return f"({text})"
