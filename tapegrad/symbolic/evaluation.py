@@ -36,6 +36,10 @@ class Arithmetic:
         with np.errstate(all="ignore"):
             return elementwise(function)(*args)
 
+    def run(self, primitive: Any, args: list[Any], options: dict) -> Any:
+        """Carry out an operation of a tape."""
+        return primitive.run(*args, **options)
+
     def known(self, function: str, args: list[Any], shape: tuple[int, ...]) -> Any:
         if function == "softmax":
             e = self.apply("exp", [args[0] - np.max(args[0])])
@@ -146,7 +150,7 @@ def _named(self: _Evaluation, x: Named) -> Any:
         return self.arithmetic.known(x.function, args, tuple(map(int, x.shape)))
     given = iter(args)
     full = [as_code(next(given), a) if isinstance(a, Layout) else a for a in operation.arguments]
-    made = operation.primitive.run(*full, **operation.options)
+    made = self.arithmetic.run(operation.primitive, full, operation.options)
     made = made[operation.result] if operation.primitive.multiple else made
     return as_print(made, operation.results[operation.result])
 

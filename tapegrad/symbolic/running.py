@@ -59,7 +59,7 @@ class Run:
         subject = derivation.subject
         self.table: dict[Value, Any] = {}
         for symbol, array in derivation.constants.items():
-            self.table[symbol] = np.asarray(array).reshape(tuple(map(int, symbol.shape)))
+            self.table[symbol] = self.numbers(array).reshape(tuple(map(int, symbol.shape)))
         inputs = self._leaves("xs", xs, subject.xs)
         self.steps = len(inputs[0]) if inputs else 0
         for leaf, array in zip(subject.params, self._leaves("params", params, subject.params), strict=True):
