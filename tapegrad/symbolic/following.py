@@ -65,6 +65,8 @@ class Backward(NamedTuple):
         Times at which all adjoints are zero.
     final : bool
         Whether the derivative by the final state counts.
+    ended : frozenset of Value
+        Adjoints for which it does not.
     """
 
     recurrences: Mapping[Value, Any]
@@ -73,6 +75,7 @@ class Backward(NamedTuple):
     otherwise: Mapping[Value, Any] = {}
     skipped: frozenset[int] = frozenset()
     final: bool = True
+    ended: frozenset[Value] = frozenset()
 
     def with_recurrence(self, left: Value, right: Any, only: set[int] | None = None) -> Backward:
         """The same with another equation for an adjoint, at all times or at some."""
@@ -158,7 +161,7 @@ class Follower:
         for t in range(self.steps, 0, -1):
             for left in backward.recurrences:
                 made = self.at(backward.right(left, t), t, table)
-                if t == self.steps and backward.final:
+                if t == self.steps and backward.final and left not in backward.ended:
                     made = made + self._at_the_end(left, table)
                 if t in backward.skipped:
                     made = np.zeros_like(made)

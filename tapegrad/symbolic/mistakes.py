@@ -9,10 +9,10 @@ from sympy import Basic, DiagMatrix, HadamardPower, HadamardProduct, MatAdd, Mat
 
 from . import algebra as al
 from .constants import MINUS_ONE, zeros
-from .expressions import Applied, Named, Scaled, Value, replaced, values_in
+from .expressions import TIME, Applied, Named, Scaled, Value, replaced, values_in
 from .text import TextPrinter
 
-ORDER = ("term", "sign", "twice", "factor", "pairs", "instead", "exchanged")
+ORDER = ("term", "later", "sign", "twice", "factor", "pairs", "instead", "exchanged")
 
 
 class Mistake(NamedTuple):
@@ -20,8 +20,8 @@ class Mistake(NamedTuple):
 
     Attributes
     ----------
-    kind : {"term", "sign", "twice", "factor", "pairs", "instead", "exchanged"}
-        A term that is missing, has the wrong sign, or is counted twice; a factor that is missing; another vector in an
+    kind : {"term", "later", "sign", "twice", "factor", "pairs", "instead", "exchanged"}
+        A term that is missing, all terms of t + 1, a term with the wrong sign, or counted twice; a factor that is missing; another vector in an
         outer product; something in the place of something else; two values exchanged everywhere.
     old, new : expression
         What is missing or stands wrong, and what stands there.
@@ -43,6 +43,8 @@ class Mistake(NamedTuple):
         where = "" if self.term is None or self.term == self.old else f" in the term {printer(self.term)}"
         if self.kind == "term":
             return f"lacks the term {old}"
+        if self.kind == "later":
+            return f"lacks the terms of t + 1, {old}"
         if self.kind == "sign":
             return f"has the term {old} with the wrong sign"
         if self.kind == "twice":
@@ -81,8 +83,17 @@ def mistakes(right: Any, values: Sequence[Value]) -> list[Mistake]:
         found.append(Mistake("twice", term, None, several, with_term([al.scaled(S(2), term)])))
         for kind, old, new, changed in _changes(term, values):
             found.append(Mistake(kind, old, new, several, with_term([changed])))
+    later = [term for term in terms if is_later(term)]
+    if 1 < len(later) < len(terms):
+        rest = [term for term in terms if term not in later]
+        found.append(Mistake("later", MatAdd(*later), None, None, MatAdd(*rest) if len(rest) > 1 else rest[0]))
     found.extend(_exchanges(right, values))
     return sorted(found, key=lambda m: ORDER.index(m.kind))
+
+
+def is_later(x: Any) -> bool:
+    """Whether an expression contains an adjoint of t + 1."""
+    return any(v.role == "adjoint" and v.time == TIME + 1 for v in values_in(x))
 
 
 def _rebuilt(x: Any, k: int, new: Any) -> Any:

@@ -10,11 +10,12 @@ import numpy as np
 from .equations import Equation
 from .expressions import Value, values_in
 from .following import Backward, Difference, Follower, Total, key
-from .mistakes import Mistake, mistakes
+from .mistakes import Mistake, is_later, mistakes
 from .report import Fault
 from .text import TextPrinter
 
 MOST = 8  # faults that are looked for
+PATIENCE = 2  # searches through all equations that may find nothing
 
 
 class Guess(NamedTuple):
@@ -59,20 +60,34 @@ class Search:
                 break
             first = open_[0]
             best = self._best(first, open_, backward, unexplained)
+            before = backward
             if best is None:
                 unexplained.add(first.left)
                 found.append(self._fault(first, None, first.left, first.time, []))
-                continue
-            guess, left = best
-            backward, before = guess.backward, backward
-            again = [f for f in found if is_before(first.left, f.left) and guess.left == first.left]
-            if again:  # the same mistake once more
-                again[0].mended.append(self._name(first.left))
-                continue
-            mended = {d.left for d in open_} - {d.left for d in left} - {guess.left, first.left}
-            time = self._time(guess, before, first)
-            found.append(self._fault(first, self._text(guess), guess.left, time, self._names(first, guess, mended)))
+                left = [d for d in open_ if d.left != first.left]
+            else:
+                (guess, left), backward = best, best[0].backward
+                again = [f for f in found if is_before(first.left, f.left) and guess.left == first.left]
+                mended = {d.left for d in open_} - {d.left for d in left} - {guess.left, first.left}
+                if again:  # the same mistake once more
+                    again[0].mended.append(self._name(first.left))
+                else:
+                    time, names = self._time(guess, before, first), self._names(first, guess, mended)
+                    found.append(self._fault(first, self._text(guess), guess.left, time, names))
+            if first.time is not None:
+                backward = self._going_on(first.left, left, before, backward, unexplained)
         return found
+
+    def _going_on(
+        self, wrong: Value, left: list[Difference], before: Backward, after: Backward, unexplained: set[Any]
+    ) -> Backward:
+        """The equations to go on with: those before, if the wrong adjoint was returned but is not what was used."""
+        given = self.given
+        self.given = {name: held for name, held in given.items() if name != wrong.name}
+        if len(self._differences(before, unexplained)) < len(left):
+            return before
+        self.given = given
+        return after
 
     def _text(self, guess: Guess) -> str:
         if isinstance(guess.words, str):
@@ -93,7 +108,8 @@ class Search:
         """The guess that mends the first difference and leaves the fewest."""
         best: tuple[Guess, list[Difference]] | None = None
         sole = None if first.time is not None else self._total(first, backward).name
-        suspects = self._suspects({d.left for d in open_} | unexplained)
+        sums = [left for left in unexplained if left.role == "gradient"]
+        suspects = self._suspects({d.left for d in open_} | unexplained) if len(sums) < PATIENCE else []
         for group in (self._at_all_times, self._at_some_times):
             for guess in group(first, backward, suspects):
                 if sole is not None:
@@ -153,10 +169,13 @@ class Search:
 
     def _in_the_recurrences(self, lefts: Sequence[Value], backward: Backward, t: int | None) -> Iterator[Guess]:
         only = None if t is None else {t}
+        ends = any(np.any(a) for a in self.follower.ends.values())
         for left in lefts:
             for mistake in mistakes(backward.recurrences[left], self.alike):
                 changed = backward.with_recurrence(left, mistake.right, only)
                 yield Guess(left, mistake, changed, t)
+                if t is None and ends and mistake.kind in ("term", "later") and is_later(mistake.old):
+                    yield Guess(left, mistake, changed._replace(ended=backward.ended | {left}))
 
     def _zero(self, left: Value, t: int, backward: Backward) -> Guess:
         nothing = 0 * backward.recurrences[left]
@@ -250,6 +269,7 @@ def _last(t: int, last: int) -> str:
 def _sums(weights: tuple[float, ...]) -> Iterator[tuple[str, tuple[float, ...]]]:
     """Other sums over time than the one over all steps."""
     T = len(weights)
+    yield "is zero", (0.0,) * T
     if T == 1:
         return
 

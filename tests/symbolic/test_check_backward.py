@@ -128,6 +128,22 @@ def test_each_of_several_mistakes_is_told():
     assert "wrong sign" in report.text()
 
 
+@TOLD
+def test_what_comes_from_later_is_lost_with_the_last_state(told):
+    report = check_backward(partial(elman, mistake="recurrent term"), Elman(2, 3))
+    assert (report.faults[0].time, report.faults[0].explanation) == (4, "lacks the term W_hhᵀ δa_{t+1}")
+
+    def nothing_from_later(params, values, dys, dstate):
+        zeros = {name: 0 * w if name.startswith("W_h") else w for name, w in params.items()}
+        made = lstm(zeros, values, dys, (0 * dstate[0], dstate[1]))
+        return made if told else made[0]
+
+    report = check_backward(nothing_from_later, LSTM(2, 3))
+    terms = " + ".join(f"W_h{gate}ᵀ δa_{gate}[t+1]" for gate in "ogfi")
+    assert report.faults[0].explanation == f"lacks the terms of t + 1, {terms}"
+    assert len(report.faults) == 1
+
+
 def test_what_no_single_change_explains_is_said_with_its_size():
     def scaled(params, values, dys, dstate):
         grads, _ = elman(params, values, dys, dstate)
@@ -158,6 +174,7 @@ def test_adjoints_that_the_derivation_writes_out_can_be_checked_too():
     report = check_backward(partial(backward, wrong=True), LSTM(2, 3))
     assert (report.faults[0].quantity, report.faults[0].time) == ("δi_t", 4)
     assert report.faults[0].explanation == "has o_t instead of g_t"
+    assert len(report.faults) == 1, "the gradients were not made from it"
 
 
 # ---- any cell ----
