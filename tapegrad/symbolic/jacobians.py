@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from tapegrad.transforms import jvp
 
 from . import algebra as al
 from .constants import is_zero
-from .expressions import TIME, Node, Value, replaced, values_in
+from .expressions import TIME, Node, Value, replaced
+from .inlining import written_out
 from .linear import NotAMatrix, coefficients
 from .reading import Reader
 from .subject import Subject
@@ -61,14 +61,10 @@ class Jacobians:
         self.states = [k for k, leaf in enumerate(subject.state) if leaf.floating]
         self.named = list(subject.values)
         self.tape = self._trace()
-        first = self._read(set(self.named))
-        uses: Counter[Value] = Counter()
-        for made in first.values():
-            for tangent in values_in(made):
-                uses[tangent] += 1
-        ends = set(subject.next_state)
-        kept = {s for s in self.named if s in ends or uses[subject.values[s].as_role("tangent")] > 1}
-        self.tangents = self._read(kept)
+        symbols = {slot: subject.values[slot].as_role("tangent") for slot in self.named}
+        ends = {leaf.symbol.at(TIME).as_role("tangent") for leaf in subject.state}
+        short = written_out(self._read(set(self.named)), [], ends, "tangent")
+        self.tangents = self._read({slot for slot, symbol in symbols.items() if symbol not in short})
         self._blocks()
 
     def _trace(self) -> AbstractTape:
