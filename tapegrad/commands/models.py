@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +17,7 @@ from ..errors import FileError, OptionError, TapegradError
 from ..tasks.text import Vocabulary
 from ..training.char_model import CharModel
 from ..training.checkpoints import Checkpoint, load_checkpoint
+from .user_cells import user_cell
 
 KIND = "character model"
 DTYPE = np.float32
@@ -159,16 +158,7 @@ def _takes_sizes(cls: type[Cell]) -> bool:
 
 
 def _imported(name: str) -> type[Cell]:
-    module, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        # An installed program starts with its own folder on the path; the user's cell is where they work.
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a user's module can raise anything
-        raise OptionError(f"cell {name}: cannot import it: {type(error).__name__}: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Cell)):
-        raise OptionError(f"cell {name}: {attribute} is not a subclass of tapegrad.cells.Cell")
+    found = user_cell("cell", name)
     if not _takes_sizes(found):
         raise OptionError(f"cell {name}: expected options input_size and hidden_size, and defaults for all others")
     return found

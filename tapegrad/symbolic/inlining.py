@@ -30,7 +30,9 @@ def size(expression: Any) -> int:
     return 1 + sum(size(part) for part in expression.args if isinstance(part, Basic))
 
 
-def written_out(equations: Mapping[Value, Any], others: Iterable[Any], keep: set[Value], role: str) -> set[Value]:
+def written_out(
+    equations: Mapping[Value, Any], others: Iterable[Any], keep: set[Value], role: str, repeats: bool = True
+) -> set[Value]:
     """The values of a role that need no equation.
 
     They are read once at most, and are short with all that is written out in them: otherwise a chain of many
@@ -44,10 +46,13 @@ def written_out(equations: Mapping[Value, Any], others: Iterable[Any], keep: set
         Further expressions that read the values.
     keep : set
         Values that have an equation in any case.
+    repeats : bool
+        Whether a value that an expression reads twice is read twice; not if what it is multiplied with is collected.
     """
     uses: Counter[Value] = Counter()
     for expression in [*equations.values(), *others]:
-        uses.update(occurrences(expression, role))
+        read = occurrences(expression, role)
+        uses.update(read if repeats else set(read))
     found: set[Value] = set()
     length: dict[Value, int] = {}
     for value, made in equations.items():

@@ -63,7 +63,7 @@ class Jacobians:
         self.tape = self._trace()
         symbols = {slot: subject.values[slot].as_role("tangent") for slot in self.named}
         ends = {leaf.symbol.at(TIME).as_role("tangent") for leaf in subject.state}
-        short = written_out(self._read(set(self.named)), [], ends, "tangent")
+        short = written_out(self._read(set(self.named)), [], ends, "tangent", repeats=False)
         self.tangents = self._read({slot for slot, symbol in symbols.items() if symbol not in short})
         self._blocks()
 
