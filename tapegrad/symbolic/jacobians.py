@@ -39,6 +39,9 @@ class Partial(Node):
     def shape(self) -> Any:
         return (self.args[0].shape[0], self.args[1].shape[0])
 
+    def _sympystr(self, printer: Any) -> str:
+        return f"d{self.value!r}/d{self.by!r}"
+
 
 class Jacobians:
     """The state-to-state Jacobian of a step.

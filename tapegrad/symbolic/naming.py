@@ -80,7 +80,7 @@ def applied_from_the_right(tape: AbstractTape, slot: int) -> bool:
     return votes > 0
 
 
-def preactivations(tape: AbstractTape, known: set[int]) -> dict[int, int]:
+def preactivations(tape: AbstractTape, known: set[int], weights: set[int]) -> dict[int, int]:
     """Sums with products that a function of elements is applied to, each with the slot of what it gives.
 
     What is ``known`` by a name is left out, and not looked into. So is what is read by something else besides.
@@ -91,7 +91,7 @@ def preactivations(tape: AbstractTape, known: set[int]) -> dict[int, int]:
         if node is None or node.primitive.multiple:
             continue
         for s in node.slots:
-            if s < 0 or s in known or not is_affine(tape, s, known):
+            if s < 0 or s in known or not is_affine(tape, s, known, weights):
                 continue
             if node.primitive.name in CURVED:
                 found.setdefault(s, slot)
@@ -100,14 +100,14 @@ def preactivations(tape: AbstractTape, known: set[int]) -> dict[int, int]:
     return found
 
 
-def is_affine(tape: AbstractTape, slot: int, known: set[int]) -> bool:
-    """Whether a value is a product, or a sum with one among its terms, values with names not looked into."""
+def is_affine(tape: AbstractTape, slot: int, known: set[int], weights: set[int]) -> bool:
+    """Whether a value is a product with a weight, or a sum with one among its terms; names are not looked into."""
     todo = [slot]
     while todo:
         node = tape.nodes[todo.pop()]
         if node is None or node.primitive.multiple:
             continue
-        if isinstance(node.primitive, Contract):
+        if isinstance(node.primitive, Contract) or (node.primitive.name == "multiply" and weights & set(node.slots)):
             return True
         if node.primitive.name in ("add", "subtract"):
             todo.extend([s for s in node.slots if s >= 0 and s not in known])

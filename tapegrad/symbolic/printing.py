@@ -295,6 +295,10 @@ def _columns(p: Printer, x: Columns) -> tuple[str, int]:
     return p(function.xreplace({hole: Bare(p(matrix), hole.shape)})), ATOM
 
 
+def limits(x: Any) -> list[str]:
+    return [str(limit).replace(" ", "") for limit in x.limits]
+
+
 _RULES: list[tuple[Any, Any]] = [
     (Value, _value),
     (Bare, lambda p, x: (x.args[0].name, ATOM)),
@@ -312,6 +316,6 @@ _RULES: list[tuple[Any, Any]] = [
     (Named, _named),
     (Columns, _columns),
     (Partial, lambda p, x: (p.partial(p.value(x.value), p.value(x.by)), ATOM)),
-    (TimeSum, lambda p, x: (p.total(p(x.term, PRODUCT), *[str(a) for a in x.limits]), PRODUCT)),
-    (OrderedProduct, lambda p, x: (p.chain(p(x.term, ATOM), *[str(a) for a in x.limits]), PRODUCT)),
+    (TimeSum, lambda p, x: (p.total(p(x.term, PRODUCT), *limits(x)), PRODUCT)),
+    (OrderedProduct, lambda p, x: (p.chain(p(x.term, ATOM), *limits(x)), PRODUCT)),
 ]

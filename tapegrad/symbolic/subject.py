@@ -167,7 +167,7 @@ class Subject:
         known = {*inputs, *state_of}
         names = {slot: name for slot, name in self.tape.names.items() if slot not in known}
         known.update(names)
-        helpers = preactivations(self.tape, known)
+        helpers = preactivations(self.tape, known, set(self.tape.inputs[: len(self.params)]))
         repeated = shared(self.tape, {*known, *helpers})
         values: dict[int, Value] = {}
         found_helpers = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unicodedata import normalize
 
 from .expressions import Value
 from .printing import GREEK, Letters, Printer, decimal
@@ -21,7 +22,7 @@ class TextPrinter(Printer):
     def value(self, x: Value) -> str:
         letters = Letters(self.notation.name(x.name))
         base = SIGNS[letters.base] if letters.base in GREEK else letters.base
-        base += ACCENTS.get(letters.accent, "")
+        base = normalize("NFC", base + ACCENTS.get(letters.accent, ""))
         if letters.above:
             base += f"^({letters.above})"
         below = "_" + letters.below if letters.below else ""
