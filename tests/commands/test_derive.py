@@ -71,7 +71,7 @@ def test_a_cell_of_ones_own(capsys, own, name):
     [
         (["lsdm"], "no cell is called 'lsdm'; give one of Elman"),
         (["stacked"], "derive each of its cells"),
-        (["lstm", "--set", "bias=1"], "--set bias: LSTM has no such option; it has input_size, hidden_size, forget_bias"),
+        (["lstm", "--set", "bias=1"], "--set bias: LSTM has no such option; it has input_size, hidden_size"),
         (["lstm", "--set", "bias"], "--set bias: expected NAME=VALUE"),
         (["lstm", "--rename", "=W"], "--rename =W: expected NAME=VALUE"),
         (["lstm", "--notation", "greek"], "expected one of default, goodfellow"),
