@@ -25,10 +25,9 @@ from sympy import (
 )
 
 from .constants import is_ones, is_scalar, is_zero, number, ones, zeros
-from .expressions import Applied, Scaled, Value
+from .expressions import LINEAR, Applied, Scaled, Value
 
 Shape = tuple[int, ...]
-LINEAR = ("adjoint", "tangent", "direct", "carried")  # roles of what derivatives are linear in
 
 
 # ---- products of elements ----

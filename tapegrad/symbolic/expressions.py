@@ -18,6 +18,7 @@ from tapegrad.structure import literal_key, option_key
 
 TIME = Symbol("t", integer=True)
 FIRST = Integer(1)
+LINEAR = ("adjoint", "tangent", "direct", "carried")  # roles of what derivatives are linear in
 LAST = Symbol("T", integer=True, positive=True)
 
 Shape = tuple[int, ...]

@@ -46,6 +46,12 @@ class Partial(Node):
 class Jacobians:
     """The state-to-state Jacobian of a step.
 
+    Parameters
+    ----------
+    subject : Subject
+    visible : set of int
+        The values that have equations, and so may be named.
+
     Attributes
     ----------
     tangents : dict of Value to expression
@@ -59,8 +65,8 @@ class Jacobians:
         States whose Jacobian is no matrix of vectors: matrices, or functions without matrix notation.
     """
 
-    def __init__(self, subject: Subject):
-        self.subject = subject
+    def __init__(self, subject: Subject, visible: set[int]):
+        self.subject, self.visible = subject, visible
         self.states = [k for k, leaf in enumerate(subject.state) if leaf.floating]
         self.named = list(subject.values)
         self.tape = self._trace()
@@ -99,9 +105,7 @@ class Jacobians:
         moves = [subject.state[k].symbol.as_role("tangent") for k in self.states]
         leaves.update(zip(tape.inputs[n:], moves, strict=True))
         for slot, (place, _) in zip(self.named, tape.outputs[:m], strict=True):
-            if slot in subject.helpers and slot not in shown:
-                continue
-            if place >= 0:
+            if slot in self.visible and place >= 0:
                 leaves[place] = subject.values[slot]
         reader = Reader(tape, subject.rows, leaves)
         folds = subject.folds()
