@@ -70,10 +70,15 @@ def test_the_least_of_the_rounds_and_the_processor_time_are_compared(monkeypatch
     monkeypatch.setenv("TAPEGRAD_NUM_THREADS", "2")
     monkeypatch.setattr(loop, "processors", lambda: [0, 1])
     times = {"1": Times(seconds=[3e-3, 2e-3, 9e-3]), "2": Times(seconds=[1e-3, 5e-3, 7e-3])}
-    monkeypatch.setattr(loop, "_timed", lambda work, rounds, budget: times)
+    times["1"].others, times["2"].others = [0.0, 0.5, 0.1], [0.2, 0.1, 0.3]
+    given = []
+    monkeypatch.setattr(loop, "in_turn", lambda work, *options: given.append(options) or times)
     spent = iter([0.3, 0.2, 0.4, 0.5, 0.25, 0.3])
     monkeypatch.setattr(loop, "_processor_seconds", lambda once: next(spent))
-    (row,) = loop.threads(3)
+    monkeypatch.setattr(loop.os, "cpu_count", lambda: 5)
+    (row,) = loop.threads(3, 7.0)
+    assert given == [(3, 3.0, 7.0, 3)], "rounds, budget, patience, processors to spare"
+    assert row["others"] == "0.2"
     assert (row["one, ms"], row["two, ms"], row["ratio"], row["CPU"]) == pytest.approx((2.0, 1.0, 2.0, 1.25))
 
 
