@@ -59,12 +59,15 @@ class Problem:
         S, the length of the state vector of a row.
     dtype : numpy.dtype
         Of the state vector.
+    carries : bool
+        Whether a floating state is needed: only if something is to be differentiated by it.
     """
 
-    def __init__(self, name: str, cell: Any, params: Any, xs: Any, state: Any, length: Any, rows: Any):
+    def __init__(self, name: str, cell: Any, params: Any, xs: Any, state: Any, length: Any, rows: Any,
+                 carries: bool = True):  # fmt: skip
         if not isinstance(rows, (bool, np.bool_)):
             raise OptionError(f"{name}: rows={rows!r}; give True or False")
-        self.name, self.by_rows = name, bool(rows)
+        self.name, self.by_rows, self.carries = name, bool(rows), carries
         self.step: Callable = cell.step if isinstance(cell, Cell) else cell
         if isinstance(cell, Cell):
             batch, dtype = check_call(cell, params, xs, state)
@@ -74,7 +77,7 @@ class Problem:
                 f"{name}: the first argument is a {type(cell).__name__}; give a Cell, or a function "
                 "step(params, state, x) -> (state, y)"
             )
-        elif state is None:
+        elif state is None and carries:
             raise StructureError(f"{name}: a step function declares no state to start from; give state=")
         self.params = params
         self.xs = pytree.map(np.asarray, xs)
@@ -88,19 +91,19 @@ class Problem:
         """Find the floating leaves, and their places in the vector."""
         state = pytree.leaves(self.state)
         floating = [k for k, leaf in enumerate(state) if leaf.dtype.kind == "f"]
-        if not floating:
+        if not floating and self.carries:
             raise StructureError(
                 f"{self.name}: the state holds no floating array, so there is nothing to differentiate by; give a "
                 "cell that carries a state"
             )
-        if self.by_rows and len({leaf.shape[:1] for leaf in (state[k] for k in floating)} | {()}) != 2:
+        if self.by_rows and floating and len({state[k].shape[:1] for k in floating} | {()}) != 2:
             shapes = ", ".join(str(state[k].shape) for k in floating)
             raise ShapeError(
                 f"{self.name}: the arrays of the state have the shapes {shapes}, expected (B, ...) with one B; for a "
                 "step without a batch axis give rows=False: the whole state is then one row"
             )
-        self.rows = state[floating[0]].shape[0] if self.by_rows else 1
-        self.dtype = np.result_type(*[state[k].dtype for k in floating])
+        self.rows = state[floating[0]].shape[0] if self.by_rows and floating else 1
+        self.dtype = np.result_type(*[state[k].dtype for k in floating]) if floating else np.dtype(float)
         names, self.leaves, start = state_names(self.step, self.params, self.state, self.x(0)), [], 0
         for k in floating:
             shape = state[k].shape[1:] if self.by_rows else state[k].shape

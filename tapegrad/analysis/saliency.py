@@ -67,7 +67,7 @@ def input_saliency(
     >>> input_saliency(lambda p, s, x: (p * s + x, p * s + x), 0.5, np.ones((3, 1, 1)), np.zeros((1, 1))).ravel()
     array([0.25, 0.5 , 1.  ])
     """
-    problem = Problem("input_saliency", cell, params, xs, state, None, rows)
+    problem = Problem("input_saliency", cell, params, xs, state, None, rows, carries=False)
     leaves, structure = pytree.flatten(problem.xs)
     moving = [k for k, leaf in enumerate(leaves) if leaf.dtype.kind == "f"]
     if not moving:
