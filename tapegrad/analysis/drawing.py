@@ -172,7 +172,7 @@ def shown(value: Any) -> str:
     array = np.asarray(value, float)
     number = float(array.ravel()[0]) if array.size == 1 else float(np.linalg.norm(array))
     number += 0.0  # not -0
-    if number != 0 and not 1e-2 <= abs(number) < 1e3:
+    if np.isfinite(number) and number != 0 and not 1e-2 <= abs(number) < 1e3:
         mantissa, exponent = f"{number:.0e}".split("e")
         return f"{mantissa}e{int(exponent)}"
-    return f"{number:.2g}" if abs(number) < 10 else f"{number:.0f}"
+    return f"{number:.0f}" if abs(number) >= 10 else f"{number:.2g}"

@@ -40,7 +40,8 @@ def plot_gradient_norms(norms: Any, ax: Any = None, *, log: bool = False, **imag
     ax = axes(name, ax)
     from matplotlib.colors import LogNorm
 
-    values = np.exp(values) if log else values
+    if log:  # what would underflow is small, and only minus infinity is zero
+        values = np.where(np.isneginf(values), 0.0, np.exp(np.clip(values, -600.0, 600.0)))
     values = values.mean(axis=2) if values.ndim == 3 else values
     least, top = _limits(values)
     # NaN, where there is nothing, stays white.
@@ -215,8 +216,10 @@ def _steps(values: np.ndarray) -> np.ndarray:
 def _limits(values: np.ndarray) -> tuple[float, float]:
     """The limits of the colours: of what is finite and positive, and not too far apart or too near."""
     positive = values[np.isfinite(values) & (values > 0)]
-    top = positive.max(initial=np.finfo(float).tiny)
-    least = max(positive.min(initial=top), DEPTH * top)
+    if not positive.size:
+        return 0.1, 1.0
+    top = float(positive.max())
+    least = max(float(positive.min()), DEPTH * top)
     return (least, top) if least < 0.9 * top else (least / 3, 3 * top)
 
 
