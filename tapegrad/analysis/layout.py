@@ -12,9 +12,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from .graphs import INPUT, OLD, OUTPUT, STATE, VALUE, Edge, StepGraph, Vertex
+from .routes import around
 
 GAP = 0.85  # between rows
+NARROW = 1.3  # the width of a column, at least
+RADIUS = 0.24  # of a circle
+REACH = 1.2 * RADIUS  # how far lines keep from the centres of circles
 SWEEPS = 6  # over the columns, to lay out what belongs together side by side
 
 
@@ -66,7 +72,25 @@ def laid_out(graph: StepGraph) -> Layout:
             layout.ways[edge] = [(float(depth[edge.target] - 1), layout.rails[edge.source.number])]
         else:
             layout.ways[edge] = [(k, heights[edge, k]) for k in range(layout.columns + 1) if (edge, k) in heights]
+    _keep_off(graph, layout)
     return layout
+
+
+def _keep_off(graph: StepGraph, layout: Layout) -> None:
+    """Lead lines around circles, those of the steps beside this one included."""
+    old = {v: layout.places[w] for w in graph.vertices if w.kind == STATE for v in graph.vertices
+           if v.kind == OLD and v.number == w.number}  # fmt: skip
+    circles = [(x + t * layout.columns, y) for x, y in layout.places.values() for t in (-1, 0, 1)]
+    circles += [(0.0, height) for height in layout.rails.values()]
+    for edge in graph.edges:
+        target = layout.places[edge.target]
+        # In the unfolded picture an old state is where the step before has it; in the folded one, and at first, at 0.
+        if edge.source.kind == OLD:
+            x, y = old[edge.source]
+            start, others = (0.0, y), [*circles, (x - layout.columns, y)]
+        else:
+            start, others = layout.places[edge.source], circles
+        layout.ways[edge] = around([start, *layout.ways[edge], target], np.array(others), GAP, NARROW, REACH)
 
 
 def _depths(graph: StepGraph) -> dict[Vertex, int]:

@@ -10,9 +10,8 @@ import numpy as np
 
 from .graphs import INPUT, OLD, OUTPUT, STATE, Vertex
 from .labels import Labels
-from .layout import GAP, Layout
+from .layout import GAP, NARROW, RADIUS, Layout
 
-RADIUS = 0.24
 COLOURS = {OLD: "#cfe2f3", STATE: "#cfe2f3", INPUT: "#d9ead3", OUTPUT: "#fce5cd"}
 LINE = "0.35"
 LOOP = 0.3  # from one loop of a folded graph to the next
@@ -53,7 +52,7 @@ class Picture:
     @staticmethod
     def column(folded: bool, numbers: bool) -> float:
         """The width of a column."""
-        return 2.1 if numbers else 1.7 if folded else 1.3
+        return 2.1 if numbers else 1.7 if folded else NARROW
 
     @classmethod
     def limits(cls, layout: Layout, steps: int, folded: bool, numbers: bool) -> tuple[float, float, float, float]:

@@ -7,12 +7,11 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import pytree
-from tapegrad.analysis import draw, drawing, flows
+from tapegrad.analysis import draw, drawing, flows, layout
 from tapegrad.analysis.flows import Flow
 from tapegrad.analysis.graphs import INPUT, OLD, OUTPUT, STATE, VALUE, StepGraph
 from tapegrad.analysis.labels import GRADIENT_TEXT, VALUE_TEXT
-from tapegrad.analysis.layout import laid_out
-from tapegrad.analysis.pictures import RADIUS, Picture, mathematical
+from tapegrad.analysis.pictures import mathematical
 from tapegrad.analysis.problem import Problem
 from tapegrad.cells import GRU, LSTM, Elman, Linear, variants
 from tapegrad.errors import OptionError
@@ -24,6 +23,8 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt  # noqa: E402 - after the choice of Agg
 from matplotlib.patches import Circle, FancyArrowPatch  # noqa: E402
+
+from tests.analysis.pictures import assert_nothing_overlaps  # noqa: E402
 
 EVERY = pytest.mark.parametrize("variant", variants(), ids=str)
 
@@ -202,34 +203,20 @@ def test_unfolded(variant):
     ax.figure.canvas.draw()
 
 
-def distances(points, segments):
-    """From each point to the line through the other points."""
-    a, b = segments[:-1], segments[1:]
-    along = b - a
-    length = np.maximum(np.sum(along**2, axis=-1), 1e-30)
-    part = np.clip(np.sum((points[:, None] - a) * along, axis=-1) / length, 0, 1)
-    return np.min(np.linalg.norm(points[:, None] - (a + part[..., None] * along), axis=-1), axis=1)
-
-
 @EVERY
 @pytest.mark.parametrize("steps", [None, 3])
-def test_nothing_lies_on_anything_else(variant, steps, monkeypatch):
-    """Circles keep apart, no arrow goes through a circle, and all of it is inside of the axes."""
-    lines = []
-    monkeypatch.setattr(Picture, "_path", lambda self, points: lines.append(points))
-    ax = draw(drawn(variant)[0], steps)
-    circles, _ = parts(ax)
-    centres = np.array([circle.center for circle in circles])
-    apart = np.linalg.norm(centres[:, None] - centres, axis=-1) + 9 * np.eye(len(centres))
-    assert apart.min() > 2.5 * RADIUS
-    assert lines
-    for points in lines:
-        near = distances(centres, points)
-        assert np.sum(near < 1.02 * RADIUS) <= 2  # its own ends
-        assert near.min() > 0.98 * RADIUS
-    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-    everything = np.concatenate([centres + RADIUS, centres - RADIUS, *lines])
-    assert np.all((everything > [left, low]) & (everything < [right, high]))
+def test_nothing_lies_on_anything_else(variant, steps):
+    assert_nothing_overlaps(drawn(variant)[0], steps)
+
+
+def test_lines_without_places_of_their_own_are_caught(monkeypatch):
+    """The check above can fail."""
+    right = layout._columns
+    values = lambda item: not isinstance(item, tuple)  # noqa: E731
+    monkeypatch.setattr(layout, "_by_rail", lambda edge, depth: False)
+    monkeypatch.setattr(layout, "_columns", lambda *given: {k: [*filter(values, v)] for k, v in right(*given).items()})
+    with pytest.raises(AssertionError):
+        assert_nothing_overlaps(GRU(2, 3), None)
 
 
 @pytest.mark.parametrize("cell", [Elman(2, 3), GRU(2, 3), LSTM(2, 3)], ids=lambda cell: type(cell).__name__)
@@ -317,6 +304,6 @@ def test_refusals_say_what_to_do(call, words):
 
 def test_the_layout_is_compact():
     """A line along a rail takes no place in a column."""
-    layout = laid_out(graph_of(GRU(2, 3))[1])
-    assert layout.columns == 3
-    assert layout.top - layout.bottom < 4
+    found = layout.laid_out(graph_of(GRU(2, 3))[1])
+    assert found.columns == 3
+    assert found.top - found.bottom < 4
