@@ -13,7 +13,6 @@
 The measurements need no other library. The plots and drawings need matplotlib, take an ``Axes`` and return it.
 """
 
-from .axes import MissingLibrary as MissingLibrary
 from .drawing import draw as draw
 from .fixed_points import fixed_point as fixed_point
 from .jacobians import state_slices as state_slices

@@ -6,11 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError
-
-
-class MissingLibrary(OptionError, ImportError):
-    """matplotlib is not installed."""
+from ..errors import MissingLibrary, OptionError, ShapeError
 
 
 def axes(name: str, ax: Any, **figure: Any) -> Any:

@@ -103,7 +103,7 @@ class Problem:
                 "step without a batch axis give rows=False: the whole state is then one row"
             )
         self.rows = state[floating[0]].shape[0] if self.by_rows and floating else 1
-        self.dtype = np.result_type(*[state[k].dtype for k in floating]) if floating else np.dtype(float)
+        self.dtype: np.dtype[Any] = np.result_type(*[state[k].dtype for k in floating]) if floating else np.dtype(float)
         names, self.leaves, start = state_names(self.step, self.params, self.state, self.x(0)), [], 0
         for k in floating:
             shape = state[k].shape[1:] if self.by_rows else state[k].shape

@@ -213,6 +213,8 @@ def test_lines_without_places_of_their_own_are_caught(monkeypatch):
     """The check above can fail."""
     right = layout._columns
     values = lambda item: not isinstance(item, tuple)  # noqa: E731
+    monkeypatch.setattr(layout, "_keep_off", lambda *given: None)
+    assert_nothing_overlaps(GRU(2, 3), None)
     monkeypatch.setattr(layout, "_by_rail", lambda edge, depth: False)
     monkeypatch.setattr(layout, "_columns", lambda *given: {k: [*filter(values, v)] for k, v in right(*given).items()})
     with pytest.raises(AssertionError):

@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 
-from tapegrad import analysis
 from tapegrad.analysis import (
     draw,
     plot_gamma,
@@ -16,7 +15,7 @@ from tapegrad.analysis import (
     plot_spectrum,
 )
 from tapegrad.cells import Elman
-from tapegrad.errors import OptionError, ShapeError
+from tapegrad.errors import MissingLibrary, OptionError, ShapeError
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -177,7 +176,7 @@ def test_without_matplotlib_the_error_says_what_to_install(plot, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(analysis.MissingLibrary, match=r"pip install 'tapegrad\[plot\]'") as caught:
+    with pytest.raises(MissingLibrary, match=r"pip install 'tapegrad\[plot\]'") as caught:
         plot(CALLS.get(plot, Elman(2, 3)))
     assert isinstance(caught.value, ImportError)
 
