@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -240,16 +241,16 @@ class BackwardStep:
         self._name_results(step)
         # Where the arguments stand, with those of the scan, the cotangents and the residuals in one row.
         count = len(joint.inputs)
-        self._places = [
+        self._arguments = _taken([
             *self.params,
             *[count + k for k in (*self.sum_seeds, *self.state_seeds)],
             *self.xs,
             *[count + len(seeds) + r for r in self.residuals],
             *[count + k for k in self.y_seeds],
-        ]
+        ])
         # Where the cotangent of each argument stands, counting from 1 for the first result; 0 for none.
         order = [*self.states, *self.inner, *self.outer]
-        self._homes = [order.index(i) + 1 if i in order else 0 for i in range(count)]
+        self._cotangents = _taken([order.index(i) + 1 if i in order else 0 for i in range(count)])
 
     def _name_results(self, step: Step) -> None:
         """The cotangent of a parameter or input W is called dW."""
@@ -260,16 +261,19 @@ class BackwardStep:
             if slot >= 0 and slot not in found and name != "d" and name not in found.values():
                 found[slot] = name
 
-    def arguments(self, args: Sequence[Any], g: Sequence[Any], saved: Sequence[Any]) -> list[Any]:
+    def arguments(self, args: Sequence[Any], g: Sequence[Any], saved: Sequence[Any]) -> Sequence[Any]:
         """The arguments of the backward scan."""
-        row = [*args, *g, *saved]
-        return [row[place] for place in self._places]
+        return self._arguments([*args, *g, *saved])
 
     def cotangents(self, outs: Sequence[Any], slots: Sequence[int]) -> list[Any]:
         """The results of the backward scan as the cotangents of the arguments that want one."""
-        row = (None, *outs)
-        found = [row[place] for place in self._homes]
+        found = [*self._cotangents((None, *outs))]
         for i in self.states:  # some are active in the loop only
             if slots[i] < 0:
                 found[i] = None
         return found
+
+
+def _taken(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """What takes the values at these places out of a row."""
+    return itemgetter(*places) if len(places) > 1 else lambda row: [row[place] for place in places]

@@ -116,17 +116,15 @@ class Scan(Primitive):
         return tensors
 
     def pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:
-        reverse = options["linear"].pullback(tuple([part is not None for part in g]))
+        again = options | {"reverse": not options["reverse"]}
+        linear, saved = again.pop("linear"), again.pop("saved")
+        reverse = linear.pullback(tuple([part is not None for part in g]))
         filled = [
             np.zeros(shape_of(a), a.dtype) if seeded and part is None else part
             for part, seeded, a in zip(g, reverse.pattern, ans, strict=True)
         ]
-        outs = apply(
-            self,
-            reverse.arguments(args, filled, options["saved"]),
-            {"step": reverse.step, "reverse": not options["reverse"]}
-            | {name: options[name] for name in ("length", "backend", "apart") if name in options},
-        )
+        again["step"] = reverse.step
+        outs = apply(self, reverse.arguments(args, filled, saved), again)
         return reverse.cotangents(outs, slots)
 
     # ---- forward mode ----

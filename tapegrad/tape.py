@@ -88,13 +88,15 @@ class ReverseTape(Tape):
     purpose = "gradient"
 
     def process(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        values, slots = list(args), [-1] * len(args)
-        for i, arg in enumerate(args):
+        values, slots = [], []
+        for arg in args:
             if type(arg) is Tensor and arg.owner is self:
-                values[i], slots[i] = arg.value, arg.slot
-            elif isinstance(arg, UNSETTLED):
-                # The caller may write into an array before the backward walk reads it.
-                values[i] = constant(arg, protect=primitive.reads_inputs)
+                values.append(arg.value)
+                slots.append(arg.slot)
+                continue
+            # The caller may write into an array before the backward walk reads it.
+            values.append(constant(arg, primitive.reads_inputs) if isinstance(arg, UNSETTLED) else arg)
+            slots.append(-1)
         if primitive.differentiable and max(slots) >= 0:
             if primitive.augment is not None:
                 return primitive.augment(self, values, slots, options)
@@ -263,18 +265,19 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
     keep : bool
         Without it each node is dropped as soon as it has been used, and its memory freed.
     """
-    nodes = tape.nodes
+    nodes = tape.nodes.copy() if keep else tape.nodes
     cotangents: list[Any] = [None] * len(nodes)
     for slot, seed in seeds.items():
         cotangents[slot] = seed
     owned: set[int] = set()  # slots whose cotangent is a sum made here, which may be added to in place
-    for slot in range(len(nodes) - 1, -1, -1):
-        node = nodes[slot] if keep else nodes.pop()
+    while nodes:
+        node = nodes.pop()
         if node is None:
             continue
         primitive, args, slots, options, ans = node
+        slot = len(nodes)
         if primitive.multiple:
-            g = cotangents[slot : slot + primitive.count(options)]
+            g = cotangents[slot : slot + len(ans)]
             if not any([part is not None for part in g]):
                 continue
         else:

@@ -186,9 +186,5 @@ class Program:
         ]
         return found[-1] if found else None
 
-    def rows(self, args: Sequence[Any]) -> int:
-        """How many rows the arguments have; 1 where the step is a single row."""
-        return 1 if self.counted is None else args[self.counted[0]].shape[self.counted[1]]
-
     def __repr__(self) -> str:
         return f"<program: {len(self.source.splitlines())} lines>"

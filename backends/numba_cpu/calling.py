@@ -24,6 +24,8 @@ _HELPERS = ("contiguous", "out_of_range", "packing_memory", "share", "DEPTH", "F
 class Caller:
     """Writes ``call(args, length, reverse)``, which returns the final states, the ys and the sums.
 
+    It returns None where there is no step or no row.
+
     Attributes
     ----------
     source : str
@@ -77,6 +79,8 @@ class Caller:
         if count:
             self.emit(f"{''.join(f'a{i}, ' for i in range(count))} = args")
         self.emit("rows = 1" if p.counted is None else f"rows = a{p.counted[0]}.shape[{p.counted[1]}]")
+        self.emit("if length * rows == 0:")
+        self.emit("    return None")
         self.emit("memory = take if length * rows > FEW else empty")
 
     def leading(self, array: Array) -> str:
