@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from .primitives.elementwise import Elementwise
 from .primitives.indexing import Getitem
 from .primitives.registry import is_inexact
 from .primitives.shaping import Shaping
+from .pytree import taken
 from .simplify import simplified
 from .tape import AbstractTape, ReverseTape, backward, run
 from .tensor import Tensor, aval_of, opened
@@ -241,16 +241,17 @@ class BackwardStep:
         self._name_results(step)
         # Where the arguments stand, with those of the scan, the cotangents and the residuals in one row.
         count = len(joint.inputs)
-        self._arguments = _taken([
+        places = [
             *self.params,
             *[count + k for k in (*self.sum_seeds, *self.state_seeds)],
             *self.xs,
             *[count + len(seeds) + r for r in self.residuals],
             *[count + k for k in self.y_seeds],
-        ])
+        ]
+        self._arguments = taken(places)
         # Where the cotangent of each argument stands, counting from 1 for the first result; 0 for none.
         order = [*self.states, *self.inner, *self.outer]
-        self._cotangents = _taken([order.index(i) + 1 if i in order else 0 for i in range(count)])
+        self._cotangents = taken([order.index(i) + 1 if i in order else 0 for i in range(count)])
 
     def _name_results(self, step: Step) -> None:
         """The cotangent of a parameter or input W is called dW."""
@@ -272,8 +273,3 @@ class BackwardStep:
             if slots[i] < 0:
                 found[i] = None
         return found
-
-
-def _taken(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """What takes the values at these places out of a row."""
-    return itemgetter(*places) if len(places) > 1 else lambda row: [row[place] for place in places]

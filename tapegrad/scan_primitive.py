@@ -106,17 +106,18 @@ class Scan(Primitive):
         """Record the scan in augmented form: its residuals are further ys."""
         step = options["step"]
         given = tuple([slot >= 0 for slot in slots])
-        linear = derived(step.tape, ("reverse", given), lambda: linearised(step, given))
-        results = tape.compute(self, values, options | {"step": linear.forward})
+        known, key = step.tape.derived, ("reverse", given)
+        linear = known.get(key) or known.setdefault(key, linearised(step, given))
+        results = tape.compute(self, values, {**options, "step": linear.forward})
         cut, end = step.state + step.ys, len(results) - step.sums
         ans, saved = [*results[:cut], *results[end:]], results[cut:end]
-        tensors = tape.record(self, values, slots, options | {"linear": linear, "saved": saved}, ans)
+        tensors = tape.record(self, values, slots, {**options, "linear": linear, "saved": saved}, ans)
         for k in linear.fixed:
             tensors[k].slot = -1
         return tensors
 
     def pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:
-        again = options | {"reverse": not options["reverse"]}
+        again = {**options, "reverse": not options["reverse"]}
         linear, saved = again.pop("linear"), again.pop("saved")
         reverse = linear.pullback(tuple([part is not None for part in g]))
         filled = [

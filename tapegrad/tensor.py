@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,11 +185,11 @@ def complex_refused(name: str) -> DtypeError:
 
 def constant(value: Any, protect: bool = True) -> Any:
     """A constant of a trace: never complex, a plain array, and out of reach of later writes (``protect``)."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind == "c":
-        raise complex_refused("constant")
-    if value.dtype.kind not in "biuf":
-        raise DtypeError(f"an array of dtype {value.dtype} meets a Tensor; convert it to numbers: a.astype(float)")
-    if type(value) is not np.ndarray:
+    if type(value) is not np.ndarray or value.dtype.kind not in "biuf":
+        if not isinstance(value, np.ndarray) or value.dtype.kind == "c":
+            raise complex_refused("constant")
+        if value.dtype.kind not in "biuf":
+            raise DtypeError(f"an array of dtype {value.dtype} meets a Tensor; convert it to numbers: a.astype(float)")
         check_plain(value, f"a {type(value).__name__} meets a Tensor")
     return protected(value) if protect else value
 
@@ -225,7 +226,7 @@ class Trace:
 
     def close(self) -> None:
         """Refuse whatever is still done with the tensors of this trace."""
-        self.process = _Escaped(self.purpose)  # type: ignore[method-assign]
+        self.process = _escaped(self.purpose)  # type: ignore[method-assign]
 
     purpose = "trace"
 
@@ -242,6 +243,9 @@ class _Escaped:
             "be kept (in a global, an attribute, a list or a custom rule) beyond the function that was being "
             "transformed: return it instead, or pass it as an argument"
         )
+
+
+_escaped = cache(_Escaped)
 
 
 def check_alive(name: str, result: Any, trace: Trace) -> None:

@@ -41,9 +41,9 @@ def differentiable(name: str, leaf: Any, path: str) -> Any:
     raise DtypeError(f"{name}: the derivative is asked for with respect to {path}, which is {what}; {remedy}")
 
 
-def _enter(tape: ReverseTape, name: str, args: Sequence[Any]) -> tuple[list[Any], list[Any], pytree.Row]:
-    """The arguments as inputs of a tape, their leaves, and how the leaves are put together again."""
-    leaves, row = pytree.row(args)
+def _enter(tape: ReverseTape, name: str, args: Sequence[Any]) -> tuple[list, list, list]:
+    """The arguments as inputs of a tape, their leaves, and the structures of the arguments."""
+    leaves, structures = pytree.row(args)
     if FLOATS.issuperset([leaf.dtype if type(leaf) is np.ndarray else None for leaf in leaves]):
         held = [leaf.copy("K") if leaf.flags.writeable else protected(leaf) for leaf in leaves]
     else:
@@ -53,7 +53,7 @@ def _enter(tape: ReverseTape, name: str, args: Sequence[Any]) -> tuple[list[Any]
             for leaf, path in zip(leaves, pytree.paths(tuple(args)), strict=True):
                 differentiable(name, leaf, f"argument {path}")
             raise
-    return row.unflatten(tape.enter(held)), held, row
+    return pytree.of_row(structures, tape.enter(held)), held, structures
 
 
 def _slot(tape: ReverseTape, result: Any) -> int:
@@ -133,7 +133,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
             check_positions("grad", numbers, args)
         aux = None
         with opened(ReverseTape()) as tape:
-            inside, leaves, row = _enter(tape, "grad", [args[i] for i in numbers])
+            inside, leaves, structures = _enter(tape, "grad", [args[i] for i in numbers])
             full = list(args)
             for i, arg in zip(numbers, inside, strict=True):
                 full[i] = arg
@@ -152,7 +152,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
         _check_scalar(result)
         if aux is not None:
             aux = pytree.map(lambda leaf: _value(tape, leaf), aux)
-        grads = row.unflatten(_finish(backward(tape, {slot: _one(value)} if slot >= 0 else {}), leaves))
+        grads = pytree.of_row(structures, _finish(backward(tape, {slot: _one(value)} if slot >= 0 else {}), leaves))
         return ((value, aux) if has_aux else value), (tuple(grads) if several else grads[0])
 
     return wrapped
@@ -239,7 +239,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     array([2., 6.])
     """
     with opened(ReverseTape()) as tape:
-        inside, leaves, row = _enter(tape, "vjp", primals)
+        inside, leaves, structures = _enter(tape, "vjp", primals)
         results, out_structure = pytree.flatten(f(*inside))
     for result in results:
         check_alive("vjp", result, tape)
@@ -264,7 +264,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
             if slot >= 0 and is_inexact(value):
                 g = like(g if hasattr(g, "dtype") else np.asarray(g), value)
                 seeds[slot] = seeds[slot] + g if slot in seeds else g
-        return tuple(row.unflatten(_finish(backward(tape, seeds, keep=True), leaves, given)))
+        return tuple(pytree.of_row(structures, _finish(backward(tape, seeds, keep=True), leaves, given)))
 
     pullback.tape = tape  # type: ignore[attr-defined]
     return out_structure.unflatten(values), pullback
