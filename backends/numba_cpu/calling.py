@@ -131,12 +131,11 @@ class Caller:
         p = self.program
         self.emit("packed = packing_memory(program)")
         given = ["packed"]
-        for slot, perm, columns in p.weights:
+        for slot, perm in p.weights:
             name, dtype = self.fixed[slot], self.dtype(p.dtype)
             turned = perm not in ((0, 1), (1, 0))
             value = f"transpose({name}, {perm})" if turned else name
             given.append(f"ascontiguousarray({value}, {dtype}).ravel()")
-            given.append(f"1, {name}.shape[1]" if perm == (1, 0) else f"{columns}, 1")
         if p.weights:
             self.emit(f"prepare({', '.join(given)})")
 
