@@ -121,7 +121,7 @@ class Scan(Primitive):
         linear, saved = again.pop("linear"), again.pop("saved")
         reverse = linear.pullback(tuple([part is not None for part in g]))
         filled = [
-            np.zeros(shape_of(a), a.dtype) if seeded and part is None else part
+            np.zeros(a.shape, a.dtype) if seeded and part is None else part
             for part, seeded, a in zip(g, reverse.pattern, ans, strict=True)
         ]
         again["step"] = reverse.step

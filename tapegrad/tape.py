@@ -65,12 +65,16 @@ class Tape(Trace):
         first = len(self.nodes)
         self.nodes.extend([None] * len(values))
         self.inputs.extend(range(first, len(self.nodes)))
-        entered = []
+        return self._tensors(values, first)
+
+    def _tensors(self, values: Sequence[Any], first: int) -> list[Tensor]:
+        """Tensors of values that stand in one slot after another."""
+        made = []
         for slot, value in enumerate(values, first):
             tensor = _new(Tensor)  # to call the class takes half as long again
             tensor.owner, tensor.value, tensor.slot = self, value, slot
-            entered.append(tensor)
-        return entered
+            made.append(tensor)
+        return made
 
     def record(self, primitive: Primitive, args: list, slots: list, options: dict, ans: Any) -> Any:
         """Append an operation that gave ``ans``; returns its Tensor, or a list of them."""
@@ -79,7 +83,7 @@ class Tape(Trace):
         if not primitive.multiple:
             return Tensor(self, ans, slot)
         nodes.extend([None] * (len(ans) - 1))
-        return [Tensor(self, value, place) for place, value in enumerate(ans, slot)]
+        return self._tensors(ans, slot)
 
     def __str__(self) -> str:
         from .printing import format_tape
