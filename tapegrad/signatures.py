@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+from numpy import ndarray
 
 from . import pytree
 from .caches import Bounded
@@ -94,7 +95,7 @@ def flat(tree: Any, name: str) -> Flat:
     key: list[Any] = []
     for leaf in leaves:
         value = leaf.value if type(leaf) is Tensor else leaf
-        if type(value) is not np.ndarray:
+        if type(value) is not ndarray:
             key = list(_checked(leaves, structure, name))
             leaves = [x if isinstance(x, (Tensor, bool, int, float)) else np.asarray(x) for x in leaves]
             break

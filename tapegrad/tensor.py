@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ndarray  # the interpreter does not cache `np.ndarray`, since that module has a __getattr__
 
 from . import pytree
 from .errors import DtypeError, TracingError
@@ -185,7 +186,7 @@ def complex_refused(name: str) -> DtypeError:
 
 def constant(value: Any, protect: bool = True) -> Any:
     """A constant of a trace: never complex, a plain array, and out of reach of later writes (``protect``)."""
-    if type(value) is not np.ndarray or value.dtype.kind not in "biuf":
+    if type(value) is not ndarray or value.dtype.kind not in "biuf":
         if not isinstance(value, np.ndarray) or value.dtype.kind == "c":
             raise complex_refused("constant")
         if value.dtype.kind not in "biuf":
@@ -205,10 +206,10 @@ def check_plain(value: Any, said: str) -> None:
 
 def protected(array: Any) -> Any:
     """An array that nobody else can write into: itself if it is read-only down to its base, else a copy."""
-    if type(array) is np.ndarray and array.flags.writeable:
+    if type(array) is ndarray and array.flags.writeable:
         return array.copy("K")
     view = array
-    while isinstance(view, np.ndarray) and not view.flags.writeable:
+    while isinstance(view, ndarray) and not view.flags.writeable:
         view = view.base
     return array if view is None else np.array(array)
 

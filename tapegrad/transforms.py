@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from . import pytree
 from .errors import DtypeError, OptionError, ShapeError, StructureError
@@ -44,7 +45,7 @@ def differentiable(name: str, leaf: Any, path: str) -> Any:
 def _enter(tape: ReverseTape, name: str, args: Sequence[Any]) -> tuple[list, list, list]:
     """The arguments as inputs of a tape, their leaves, and the structures of the arguments."""
     leaves, structures = pytree.row(args)
-    if FLOATS.issuperset([leaf.dtype if type(leaf) is np.ndarray else None for leaf in leaves]):
+    if FLOATS.issuperset([leaf.dtype if type(leaf) is ndarray else None for leaf in leaves]):
         held = [leaf.copy("K") if leaf.flags.writeable else protected(leaf) for leaf in leaves]
     else:
         try:
@@ -68,11 +69,11 @@ def _finish(cotangents: Sequence[Any], leaves: Sequence[Any], given: Sequence[An
     """Gradients as arrays of the caller's own: zeros where nothing arrived, no two sharing memory."""
     finished = [
         g
-        if type(g) is np.ndarray and g.base is None
+        if type(g) is ndarray and g.base is None
         else _zeros(leaf)
         if g is None
         else g.copy()
-        if type(g) is np.ndarray
+        if type(g) is ndarray
         else g
         for g, leaf in zip(cotangents, leaves, strict=True)
     ]
@@ -80,7 +81,7 @@ def _finish(cotangents: Sequence[Any], leaves: Sequence[Any], given: Sequence[An
         return finished
     seen = {id(g) for g in given}
     for i, g in enumerate(finished):
-        if type(g) is np.ndarray and id(g) in seen:
+        if type(g) is ndarray and id(g) in seen:
             finished[i] = g.copy()
         seen.add(id(g))
     return finished
