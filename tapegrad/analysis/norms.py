@@ -54,6 +54,7 @@ def gamma_measured(
     Returns
     -------
     array (T, B), float64
+        NaN where a Jacobian is not finite.
 
     Raises
     ------
@@ -77,8 +78,15 @@ def gamma_measured(
         )
     new, old = (block, block) if isinstance(block, str) or block is None else block
     cut = (walk.problem.part(new), walk.problem.part(old)) if walk.problem is not None else (slice(None), slice(None))
-    found = [np.linalg.norm(chunk[:, :, cut[0], cut[1]].astype(float), 2, axis=(2, 3)) for chunk in walk]
+    found = [_largest(chunk[:, :, cut[0], cut[1]].astype(float)) for chunk in walk]
     return np.concatenate(found) if found else np.empty((0, walk.rows))
+
+
+def _largest(matrices: np.ndarray) -> np.ndarray:
+    """The largest singular value of each matrix of a stack; NaN where it is not finite, which LAPACK would refuse."""
+    finite = np.all(np.isfinite(matrices), axis=(2, 3))
+    values = np.linalg.norm(np.where(finite[:, :, None, None], matrices, 0.0), 2, axis=(2, 3))
+    return np.where(finite, values, np.nan)
 
 
 def gradient_norms(
