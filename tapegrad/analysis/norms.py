@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import pytree
-from ..errors import OptionError
+from ..errors import OptionError, ShapeError
 from ..primitives.registry import is_inexact
 from ..scan import scan
 from ..transforms import grad
@@ -138,6 +138,8 @@ def gradient_norms(
 
     Raises
     ------
+    ShapeError
+        When there is not one target for each step.
     OptionError
         When ``at`` or ``wrt`` names what is not there; and as :func:`step_jacobians`.
 
@@ -155,6 +157,12 @@ def gradient_norms(
     """
     problem = Problem("gradient_norms", cell, params, xs, state, length, rows)
     part, times = problem.part(wrt), _times(at, problem.steps)
+    for path, leaf in zip(pytree.paths(targets), pytree.leaves(targets), strict=True):
+        if np.shape(leaf)[:1] != (problem.steps,):
+            raise ShapeError(
+                f"gradient_norms: targets= ({path}) has the shape {np.shape(leaf)}, expected ({problem.steps}, ...): "
+                "one for each step of xs"
+            )
     logs: np.ndarray = np.full((problem.rows, len(times), problem.steps), np.nan)
     vectors = np.zeros((problem.rows, len(times), problem.size))  # of length 1, with the logarithm of the length beside
     scale = np.zeros((problem.rows, len(times), 1))
