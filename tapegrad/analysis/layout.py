@@ -54,7 +54,7 @@ def laid_out(graph: StepGraph) -> Layout:
     layout = Layout(columns=max([d for v, d in depth.items() if v.kind in (VALUE, STATE)], default=1))
     columns = _columns(graph, depth, layout.columns)
     tallest = max(map(len, columns.values()), default=0)
-    layout.rails = _rails(graph, GAP * max(tallest, 1))
+    layout.rails = _rails(graph, GAP * (tallest or 0.3))
     layout.top = max(layout.rails.values(), default=0.0)
     _order(graph, columns, layout.rails)
     heights: dict[Any, float] = {}
@@ -174,13 +174,16 @@ def _height(item: Any, heights: dict[Any, float], rails: dict[int, float]) -> fl
 
 def _place(graph: StepGraph, depth: dict[Vertex, int], heights: dict[Any, float], layout: Layout) -> None:
     taken: set[float] = set()
+    # With nothing between the inputs and the states, these stand above those, as in every textbook.
+    simple = layout.columns == 1 and not any(v.kind == VALUE for v in graph.vertices)
     for vertex in graph.vertices:
         if vertex.kind == VALUE:
             layout.places[vertex] = float(depth[vertex]), heights[vertex]
         elif vertex.kind == STATE:
             layout.places[vertex] = float(min(depth[vertex], layout.columns)), layout.rails[vertex.number]
         elif vertex.kind == INPUT:
-            layout.places[vertex] = 0.55 * vertex.number, layout.bottom
+            first = 1.0 if simple else 0.0
+            layout.places[vertex] = first + 0.55 * vertex.number, layout.bottom
     for vertex in graph.vertices:
         if vertex.kind == OUTPUT:
             layout.places[vertex] = _above(graph, vertex, layout, taken), layout.top + GAP

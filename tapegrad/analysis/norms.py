@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import pytree
-from ..errors import OptionError
+from ..errors import OptionError, ShapeError
 from ..primitives.registry import is_inexact
 from ..scan import scan
 from ..transforms import grad
@@ -54,6 +54,7 @@ def gamma_measured(
     Returns
     -------
     array (T, B), float64
+        NaN where a Jacobian is not finite.
 
     Raises
     ------
@@ -77,8 +78,15 @@ def gamma_measured(
         )
     new, old = (block, block) if isinstance(block, str) or block is None else block
     cut = (walk.problem.part(new), walk.problem.part(old)) if walk.problem is not None else (slice(None), slice(None))
-    found = [np.linalg.norm(chunk[:, :, cut[0], cut[1]].astype(float), 2, axis=(2, 3)) for chunk in walk]
+    found = [_largest(chunk[:, :, cut[0], cut[1]].astype(float)) for chunk in walk]
     return np.concatenate(found) if found else np.empty((0, walk.rows))
+
+
+def _largest(matrices: np.ndarray) -> np.ndarray:
+    """The largest singular value of each matrix of a stack; NaN where it is not finite, which LAPACK would refuse."""
+    finite = np.all(np.isfinite(matrices), axis=(2, 3))
+    values = np.linalg.norm(np.where(finite[:, :, None, None], matrices, 0.0), 2, axis=(2, 3))
+    return np.where(finite, values, np.nan)
 
 
 def gradient_norms(
@@ -130,6 +138,8 @@ def gradient_norms(
 
     Raises
     ------
+    ShapeError
+        When there is not one target for each step.
     OptionError
         When ``at`` or ``wrt`` names what is not there; and as :func:`step_jacobians`.
 
@@ -147,6 +157,12 @@ def gradient_norms(
     """
     problem = Problem("gradient_norms", cell, params, xs, state, length, rows)
     part, times = problem.part(wrt), _times(at, problem.steps)
+    for path, leaf in zip(pytree.paths(targets), pytree.leaves(targets), strict=True):
+        if np.shape(leaf)[:1] != (problem.steps,):
+            raise ShapeError(
+                f"gradient_norms: targets= ({path}) has the shape {np.shape(leaf)}, expected ({problem.steps}, ...): "
+                "one for each step of xs"
+            )
     logs: np.ndarray = np.full((problem.rows, len(times), problem.steps), np.nan)
     vectors = np.zeros((problem.rows, len(times), problem.size))  # of length 1, with the logarithm of the length beside
     scale = np.zeros((problem.rows, len(times), 1))

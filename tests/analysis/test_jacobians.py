@@ -220,6 +220,16 @@ def test_gamma_is_the_largest_singular_value():
     assert_close(across, np.linalg.norm(blocks["h", "c"], 2, (2, 3)), 1e-12)
 
 
+def test_a_network_that_explodes():
+    """The state overflows, and with it the Jacobian; what was before is measured all the same."""
+    step = lambda p, s, x: (p * s**2, s)  # noqa: E731
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = gamma_measured(step, 2.0, np.zeros((12, 1, 1)), np.full((1, 1), 2.0))
+    np.testing.assert_allclose(found[:4, 0], [8, 32, 512, 2**17])
+    assert np.isfinite(found[8, 0])
+    assert np.isnan(found[-1, 0])
+
+
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
 @pytest.mark.parametrize("seed", range(5))
 def test_gamma_of_a_simple_network_is_below_its_bound(activation, seed):

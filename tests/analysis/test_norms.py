@@ -7,7 +7,7 @@ import tapegrad as tg
 from tapegrad import pytree
 from tapegrad.analysis import gradient_norms, norms, state_slices, walking
 from tapegrad.cells import LSTM, Elman, SoftmaxReadout, Stacked, variants
-from tapegrad.errors import OptionError
+from tapegrad.errors import OptionError, ShapeError
 from tests.analysis.problems import STEPS, drawn, linear, trajectory, vector
 from tests.numeric import assert_close
 
@@ -210,6 +210,13 @@ def test_refusals_say_what_to_do(options, words):
     variant = next(v for v in variants() if str(v) == "LSTM")
     with pytest.raises(OptionError, match=words):
         gradient_norms(*drawn(variant), **options)
+
+
+@pytest.mark.parametrize("steps", [4, 6])
+def test_one_target_for_each_step(steps):
+    variant = next(v for v in variants() if str(v) == "LSTM")
+    with pytest.raises(ShapeError, match=r"expected \(5, \.\.\.\): one for each step"):
+        gradient_norms(*drawn(variant), loss=lambda y, target: y * target, targets=np.ones((steps, 1)))
 
 
 def test_a_pytree_of_outputs():

@@ -14,7 +14,7 @@ from tapegrad.analysis import (
     step_jacobians,
     walking,
 )
-from tapegrad.cells import Elman, variants
+from tapegrad.cells import LSTM, Elman, variants
 from tapegrad.errors import NonFiniteError, OptionError, ShapeError
 from tests.analysis.problems import drawn, linear
 
@@ -34,6 +34,21 @@ def test_a_linear_network_has_the_logarithms_of_its_eigenvalues(seed, backend):
     found = lyapunov_spectrum(linear, W, xs, np.zeros((2, size)), warmup=300, backend=backend)
     expected = np.sort(np.log(np.abs(np.linalg.eigvals(W))))[::-1]
     np.testing.assert_allclose(found, np.broadcast_to(expected, (2, size)), atol=1e-9)
+
+
+@pytest.mark.parametrize("fault", ["0.1 % off", "a step counted twice", "the transition lost"])
+def test_wrong_exponents_are_caught(fault):
+    """The comparison with eigenvalues can fail."""
+    W = np.array([[0.9, 0.5], [-0.1, 0.4]])
+    jacobians = np.broadcast_to(W, (1000, 1, 2, 2))
+    twice = jacobians.copy()
+    twice[500] = W @ W
+    lost = jacobians * np.eye(2)
+    changed = {"0.1 % off": 1.001 * jacobians, "a step counted twice": twice, "the transition lost": lost}
+    expected = np.sort(np.log(np.abs(np.linalg.eigvals(W))))[::-1]
+    np.testing.assert_allclose(lyapunov_spectrum(jacobians, warmup=100)[0], expected, atol=1e-9)
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(lyapunov_spectrum(changed[fault], warmup=100)[0], expected, atol=1e-9)
 
 
 def test_complex_eigenvalues_come_as_pairs():
@@ -173,6 +188,20 @@ def test_ten_thousand_steps_neither_overflow_nor_underflow(scale):
     np.testing.assert_allclose(found[-1, 0] / steps, rates, atol=1e-3)
     # The product of the singular values is that of the determinants, exactly.
     assert found[-1].sum() == pytest.approx(steps * np.log(abs(np.linalg.det(W))), rel=1e-10)
+
+
+def test_ten_thousand_steps_of_an_lstm():
+    cell = LSTM(3, 4)
+    rng = np.random.default_rng(0)
+    params, xs = cell.init(rng), rng.standard_normal((10_000, 1, 3)).astype(np.float32)
+    found = singular_values(cell, params, xs, every=2500, backend="numba")
+    assert np.all(np.isfinite(found))
+    assert found[-1].min() < -1e4  # far below what a float holds
+    jacobians = step_jacobians(cell, params, xs, backend="numba").astype(float)
+    logs = np.cumsum(np.linalg.slogdet(jacobians)[1], axis=0)[2499::2500]
+    np.testing.assert_allclose(found.sum(axis=-1), logs, rtol=1e-6)
+    exponents = lyapunov_spectrum(cell, params, xs, backend="numba")
+    np.testing.assert_allclose(found[-1] / 10_000, exponents, atol=2e-3)
 
 
 def test_a_lost_direction():
