@@ -44,7 +44,7 @@ check: lint typecheck test
 
 # A warning is an error. No page is fetched from anywhere: the pages can be built and read without a network.
 docs: $(VENV)/installed-docs
-	$(BIN)/python -m sphinx -W --keep-going $(ARGS) docs docs/_build/html
+	$(BIN)/python -m sphinx -T -W --keep-going $(ARGS) docs docs/_build/html
 
 # The environment is made anew when pyproject.toml changes, and at no other time.
 $(VENV)/installed: pyproject.toml
