@@ -71,7 +71,12 @@ def test_the_compiled_loop_agrees_with_the_reference():
     cell, params, xs, state = drawn((20, 4, 3, 8), seed=0)
 
     def value_and_grads(backend):
-        return tg.value_and_grad(lambda p: np.sum(cell(p, xs, state, backend=backend)[1] ** 2))(params)
+        def loss(params):
+            return np.sum(cell(params, xs, state, backend=backend)[1] ** 2)
 
-    compiled, reference = value_and_grads("numba"), value_and_grads("reference")
-    tg.tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), compiled, reference)
+        return tg.value_and_grad(loss)(params)
+
+    def close(a, b):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+    tg.tree_map(close, value_and_grads("numba"), value_and_grads("reference"))
