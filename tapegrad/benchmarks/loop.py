@@ -31,7 +31,7 @@ from .record import environment
 from .spellings import SPELLINGS
 from .suite import fma_peak
 from .threads import processors
-from .timing import Times, in_turn
+from .timing import SHORT, Times, in_turn
 from .work import Shape, Work
 
 Row = dict[str, Any]
@@ -43,7 +43,8 @@ THREADED = (Shape(100, 32, 64, 128), Shape(784, 64, 1, 128), Shape(200, 64, 256,
 
 
 def calls(rounds: int, patience: float = 0.0) -> list[Row]:
-    """What a call of an LSTM takes at (1, 1, 8, 8), and how much of it is no step: the time at T = 0, extrapolated."""
+    """What a call of an LSTM takes at (1, 1, 8, 8), one after the other for 50 ms, and how much of it is no step: the
+    time at T = 0, extrapolated."""
     rng = np.random.default_rng(0)
     cell = LSTM(SMALL.I, SMALL.H)
     params = cell.init(rng)
@@ -53,7 +54,7 @@ def calls(rounds: int, patience: float = 0.0) -> list[Row]:
 
         work[f"forward {T}"] = partial(cell, params, xs)
         work[f"value_and_grad {T}"] = partial(value_and_grad(_loss(np.sum, cell, xs)), params)
-    times = {name: 1e6 * found.median for name, found in _timed(work, rounds, 10.0, patience).items()}
+    times = {name: 1e6 * found.median for name, found in _timed(work, rounds, 10.0, patience, 0.05).items()}
     rows = []
     for name in ("forward", "value_and_grad"):
         step = (times[f"{name} 101"] - times[f"{name} 1"]) / 100
@@ -144,11 +145,13 @@ def moved(work: Work) -> int:
     return total * work.shape.T
 
 
-def _timed(work: dict[str, Callable[[], Any]], rounds: int, budget: float, patience: float) -> dict[str, Times]:
+def _timed(
+    work: dict[str, Callable[[], Any]], rounds: int, budget: float, patience: float, short: float = SHORT
+) -> dict[str, Times]:
     """Times of work that is compiled first."""
     for once in work.values():
         once()
-    return in_turn(work, rounds, budget, patience, max(0, (os.cpu_count() or 1) - len(processors())))
+    return in_turn(work, rounds, budget, patience, max(0, (os.cpu_count() or 1) - len(processors())), short)
 
 
 def _with_threads(count: str, once: Callable[[], Any]) -> Callable[[], Any]:
