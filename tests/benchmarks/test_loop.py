@@ -77,7 +77,7 @@ def test_the_least_of_the_rounds_and_the_processor_time_are_compared(monkeypatch
     monkeypatch.setattr(loop, "_processor_seconds", lambda once: next(spent))
     monkeypatch.setattr(loop.os, "cpu_count", lambda: 5)
     (row,) = loop.threads(3, 7.0)
-    assert given == [(3, 3.0, 7.0, 3)], "rounds, budget, patience, processors to spare"
+    assert given == [(3, 3.0, 7.0, 3, loop.SHORT)], "rounds, budget, patience, processors to spare, least seconds"
     assert row["others"] == "0.2"
     assert (row["one, ms"], row["two, ms"], row["ratio"], row["CPU"]) == pytest.approx((2.0, 1.0, 2.0, 1.25))
 
