@@ -9,7 +9,7 @@ FACE := build/face
 
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test lint typecheck check format clean
+.PHONY: help demo test lint typecheck check docs format clean
 
 help:
 	@echo "make demo       train a character model on text that Python carries, and write new text"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint       ruff: style and import order"
 	@echo "make typecheck  mypy on the package"
 	@echo "make check      lint, typecheck and test"
+	@echo "make docs       the pages in docs/_build/html, notebooks run (ARGS=-E to build all of them again)"
 	@echo "make format     let ruff mend what it can"
 	@echo "make clean      remove the environment and everything generated"
 
@@ -41,6 +42,10 @@ typecheck: $(VENV)/installed-lint
 
 check: lint typecheck test
 
+# A warning is an error. No page is fetched from anywhere: the pages can be built and read without a network.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -T -W --keep-going $(ARGS) docs docs/_build/html
+
 # The environment is made anew when pyproject.toml changes, and at no other time.
 $(VENV)/installed: pyproject.toml
 	@python=$$(sh .ci/find-python $(PYTHON)) || exit 2; \
@@ -57,6 +62,11 @@ $(VENV)/installed-test: $(VENV)/installed
 $(VENV)/installed-lint: $(VENV)/installed
 	@echo "Installing what the checks need"
 	@$(PIP) --editable ".[lint]"
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	@echo "Installing what the documentation needs"
+	@$(PIP) --editable ".[docs]"
 	@touch $@
 
 clean:

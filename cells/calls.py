@@ -44,13 +44,12 @@ def arguments(cell: Cell, token: Any, params: Any, xs: Any, state: Any) -> tuple
     except DtypeError:
         check_call(cell, params, xs, state)  # in the words of the cell, where it has some
         raise
-    signatures = [part.signature for part in (p, x, s) if part is not None]
-    key = token, *signatures
+    key = token, p.signature, x.signature, None if s is None else s.signature
     start = _starts.get(key) if token is not None else None
     if start is None:
         batch, dtype = check_call(cell, params, xs, state)
         start = _start(cell, batch, dtype) if s is None else _given
-        if token is not None and not any(signature.weak for signature in signatures):
+        if token is not None and not any(part.signature.weak for part in (p, x, s) if part is not None):
             # A number and the Tensor of one have the same signature, and only the Tensor is an array.
             _starts.keep(key, start)
     return p, start() if s is None else s, x

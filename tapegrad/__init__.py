@@ -1,7 +1,7 @@
 """tapegrad: write a recurrent cell once, as its equations in plain NumPy, and differentiate it.
 
-The names below are the public ones. ``tapegrad.cells``, ``tapegrad.backends``, ``tapegrad.training``,
-``tapegrad.tasks`` and ``tapegrad.testing`` are imported on first use.
+The names below are the public ones. ``tapegrad.analysis``, ``tapegrad.backends``, ``tapegrad.cells``,
+``tapegrad.tasks``, ``tapegrad.testing`` and ``tapegrad.training`` are imported on first use.
 """
 
 from importlib import import_module as _import_module
@@ -47,7 +47,7 @@ from .user_primitives import primitive as primitive
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("backends", "cells", "tasks", "testing", "training")
+_SUBPACKAGES = ("analysis", "backends", "cells", "tasks", "testing", "training")
 
 __all__ = [
     "Tape", "Tensor", "array", "backend", "binary_cross_entropy", "checkpoint", "custom_jvp", "custom_vjp",

@@ -19,6 +19,7 @@ from .errors import NonFiniteError, TapegradError
 COMMANDS = {
     "train": ("commands.train", "train a model of text, character by character"),
     "sample": ("commands.sample", "let a trained model write"),
+    "derive": ("commands.derive", "print the equations of a cell and of its backpropagation"),
     "bench": ("commands.bench", "time the engine against others"),
 }
 

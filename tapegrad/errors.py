@@ -42,5 +42,9 @@ class OptionError(TapegradError, ValueError):
     """An option has a value outside what it can be."""
 
 
+class MissingLibrary(TapegradError, ImportError):
+    """Something was asked for that needs an optional library, which is not installed."""
+
+
 class FileError(TapegradError, OSError):
     """A file is missing, empty, damaged, or not of the kind that was expected."""

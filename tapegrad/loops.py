@@ -65,15 +65,13 @@ class Loop(NamedTuple):
         if state.signature.weak:
             known = zip(init, signatures[1].avals, traced.state_dtypes, strict=True)
             init = [astype(asarray(leaf), dtype) if aval.weak else leaf for leaf, aval, dtype in known]
-        results = apply(
-            scan_primitive,
-            [*params.leaves, *captured, *init, *xs.leaves],
-            {"step": traced, "length": steps, "reverse": self.reverse, "backend": self.backend}
-            | ({"apart": True} if self.apart else {}),
-        )
-        outs = results[len(init) :]
-        recorded = dict(zip(names, outs[y_tree.size :], strict=True))
-        return signatures[1].structure.unflatten(results[: len(init)]), y_tree.unflatten(outs[: y_tree.size]), recorded
+        options = {"step": traced, "length": steps, "reverse": self.reverse, "backend": self.backend}
+        if self.apart:
+            options["apart"] = True
+        results = apply(scan_primitive, [*params.leaves, *captured, *init, *xs.leaves], options)
+        first, last = len(init), len(init) + y_tree.size
+        recorded = dict(zip(names, results[last:], strict=True)) if names else {}
+        return signatures[1].structure.unflatten(results[:first]), y_tree.unflatten(results[first:last]), recorded
 
 
 # ---- tracing the step ----

@@ -12,7 +12,8 @@ import dataclasses
 from builtins import map as each  # `map` is that of this module
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any
 
 from .caches import Bounded
 from .errors import StructureError
@@ -48,14 +49,18 @@ class Structure:
         The number of leaves below.
     flat : bool
         Whether all of ``children`` are leaves.
+    known : dict
+        What others worked out for trees of this structure. It is found sooner here than under a key that holds the
+        structure.
     """
 
-    __slots__ = ("_hash", "children", "flat", "keys", "kind", "size", "type")
+    __slots__ = ("_hash", "children", "flat", "keys", "kind", "known", "size", "type")
 
     def __init__(self, kind: str, type_: Any = None, keys: tuple = (), children: tuple = ()):
         self.kind, self.type, self.keys, self.children = kind, type_, keys, children
         self.size = 1 if kind == LEAF else sum(child.size for child in children)
         self.flat = kind not in (LEAF, NONE) and all(child.kind == LEAF for child in children)
+        self.known: Bounded[tuple, Any] = Bounded()
         self._hash = hash((kind, type_, keys, children))
 
     def __eq__(self, other: object) -> bool:
@@ -117,7 +122,7 @@ class Structure:
         """The container with ``parts`` in it."""
         kind = self.kind
         if kind == DICT:
-            return dict(zip(self.keys, parts, strict=True))
+            return dict(zip(self.keys, parts, strict=False))  # their number is that of the keys
         if kind in (LIST, TUPLE):
             return self.type(parts)
         if kind == NAMEDTUPLE:
@@ -131,7 +136,7 @@ class Structure:
 _LEAF = Structure(LEAF)
 _NONE = Structure(NONE)
 _structures: Bounded[tuple, Structure] = Bounded(4096)
-_sorted: Bounded[tuple[str, ...], tuple[str, ...]] = Bounded(4096)  # the keys of dictionaries, as found, to sorted
+_sorted: Bounded[tuple[str, ...], tuple] = Bounded(4096)  # the keys of a dictionary, as found: see _sorted_keys
 
 
 def _structure_of(kind: str, type_: Any, keys: tuple, children: Any) -> Structure:
@@ -145,24 +150,31 @@ def _structure_of(kind: str, type_: Any, keys: tuple, children: Any) -> Structur
     return found
 
 
-def _sorted_keys(tree: dict) -> tuple:
+def _sorted_keys(tree: dict) -> tuple[tuple, Callable]:
+    """The keys of a dictionary in the order in which it is walked, and what takes its values in that order."""
     found = tuple(tree)
-    keys = _sorted.get(found)
-    if keys is None:
+    known = _sorted.get(found)
+    if known is None:
         try:
             keys = tuple(sorted(found))
         except TypeError:
             keys = found
+        known = keys, taken(keys)
         if all([type(key) is str for key in found]):
-            keys = _sorted.keep(found, _sorted.setdefault(keys, keys))
-    return keys
+            known = _sorted.keep(found, _sorted.setdefault(keys, known))
+    return known
 
 
-def _open(tree: Any) -> tuple[str, Any, tuple, list] | None:
+def taken(places: Sequence[Any]) -> Callable[[Any], Sequence[Any]]:
+    """What takes the items at these places, or of these keys."""
+    return itemgetter(*places) if len(places) > 1 else lambda items: [items[place] for place in places]
+
+
+def _open(tree: Any) -> tuple[str, Any, tuple, Sequence[Any]] | None:
     """The kind, type, keys and children of a container; None for a leaf."""
     if isinstance(tree, dict):
-        keys = _sorted_keys(tree)
-        return DICT, dict, keys, list(each(tree.__getitem__, keys))
+        keys, values = _sorted_keys(tree)
+        return DICT, dict, keys, values(tree)
     if isinstance(tree, list):
         return LIST, type(tree), (), tree
     if isinstance(tree, tuple):
@@ -208,23 +220,18 @@ def _flatten(tree: Any, leaves: list[Any]) -> Structure:
     return _structure_of(kind, type_, keys, tuple([_flatten(child, leaves) for child in children]))
 
 
-class Row(NamedTuple):
-    """The structures of several pytrees whose leaves stand in one row."""
-
-    structures: list[Structure]
-
-    def unflatten(self, leaves: list[Any]) -> list[Any]:
-        """The pytrees."""
-        if len(self.structures) == 1:
-            return [self.structures[0].unflatten(leaves)]
-        rest = iter(leaves)
-        return [structure.unflatten(islice(rest, structure.size)) for structure in self.structures]
-
-
-def row(trees: Sequence[Any]) -> tuple[list[Any], Row]:
-    """The leaves of several pytrees in one row."""
+def row(trees: Sequence[Any]) -> tuple[list[Any], list[Structure]]:
+    """The leaves of several pytrees in one row, and the structures."""
     leaves: list[Any] = []
-    return leaves, Row([_flatten(tree, leaves) for tree in trees])
+    return leaves, [_flatten(tree, leaves) for tree in trees]
+
+
+def of_row(structures: Sequence[Structure], leaves: Sequence[Any]) -> list[Any]:
+    """The pytrees whose leaves stand in one row; see :func:`row`."""
+    if len(structures) == 1:
+        return [structures[0].unflatten(leaves)]
+    rest = iter(leaves)
+    return [structure.unflatten(islice(rest, structure.size)) for structure in structures]
 
 
 def leaves(tree: Any) -> list[Any]:

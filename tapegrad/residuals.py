@@ -12,6 +12,7 @@ from .primitives.elementwise import Elementwise
 from .primitives.indexing import Getitem
 from .primitives.registry import is_inexact
 from .primitives.shaping import Shaping
+from .pytree import taken
 from .simplify import simplified
 from .tape import AbstractTape, ReverseTape, backward, run
 from .tensor import Tensor, aval_of, opened
@@ -240,16 +241,17 @@ class BackwardStep:
         self._name_results(step)
         # Where the arguments stand, with those of the scan, the cotangents and the residuals in one row.
         count = len(joint.inputs)
-        self._places = [
+        places = [
             *self.params,
             *[count + k for k in (*self.sum_seeds, *self.state_seeds)],
             *self.xs,
             *[count + len(seeds) + r for r in self.residuals],
             *[count + k for k in self.y_seeds],
         ]
+        self._arguments = taken(places)
         # Where the cotangent of each argument stands, counting from 1 for the first result; 0 for none.
         order = [*self.states, *self.inner, *self.outer]
-        self._homes = [order.index(i) + 1 if i in order else 0 for i in range(count)]
+        self._cotangents = taken([order.index(i) + 1 if i in order else 0 for i in range(count)])
 
     def _name_results(self, step: Step) -> None:
         """The cotangent of a parameter or input W is called dW."""
@@ -260,15 +262,13 @@ class BackwardStep:
             if slot >= 0 and slot not in found and name != "d" and name not in found.values():
                 found[slot] = name
 
-    def arguments(self, args: Sequence[Any], g: Sequence[Any], saved: Sequence[Any]) -> list[Any]:
+    def arguments(self, args: Sequence[Any], g: Sequence[Any], saved: Sequence[Any]) -> Sequence[Any]:
         """The arguments of the backward scan."""
-        row = [*args, *g, *saved]
-        return [row[place] for place in self._places]
+        return self._arguments([*args, *g, *saved])
 
     def cotangents(self, outs: Sequence[Any], slots: Sequence[int]) -> list[Any]:
         """The results of the backward scan as the cotangents of the arguments that want one."""
-        row = (None, *outs)
-        found = [row[place] for place in self._homes]
+        found = [*self._cotangents((None, *outs))]
         for i in self.states:  # some are active in the loop only
             if slots[i] < 0:
                 found[i] = None

@@ -106,27 +106,26 @@ class Scan(Primitive):
         """Record the scan in augmented form: its residuals are further ys."""
         step = options["step"]
         given = tuple([slot >= 0 for slot in slots])
-        linear = derived(step.tape, ("reverse", given), lambda: linearised(step, given))
-        results = tape.compute(self, values, options | {"step": linear.forward})
+        known, key = step.tape.derived, ("reverse", given)
+        linear = known.get(key) or known.setdefault(key, linearised(step, given))
+        results = tape.compute(self, values, {**options, "step": linear.forward})
         cut, end = step.state + step.ys, len(results) - step.sums
         ans, saved = [*results[:cut], *results[end:]], results[cut:end]
-        tensors = tape.record(self, values, slots, options | {"linear": linear, "saved": saved}, ans)
+        tensors = tape.record(self, values, slots, {**options, "linear": linear, "saved": saved}, ans)
         for k in linear.fixed:
             tensors[k].slot = -1
         return tensors
 
     def pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:
-        reverse = options["linear"].pullback(tuple([part is not None for part in g]))
+        again = {**options, "reverse": not options["reverse"]}
+        linear, saved = again.pop("linear"), again.pop("saved")
+        reverse = linear.pullback(tuple([part is not None for part in g]))
         filled = [
-            np.zeros(shape_of(a), a.dtype) if seeded and part is None else part
+            np.zeros(a.shape, a.dtype) if seeded and part is None else part
             for part, seeded, a in zip(g, reverse.pattern, ans, strict=True)
         ]
-        outs = apply(
-            self,
-            reverse.arguments(args, filled, options["saved"]),
-            {"step": reverse.step, "reverse": not options["reverse"]}
-            | {name: options[name] for name in ("length", "backend", "apart") if name in options},
-        )
+        again["step"] = reverse.step
+        outs = apply(self, reverse.arguments(args, filled, saved), again)
         return reverse.cotangents(outs, slots)
 
     # ---- forward mode ----

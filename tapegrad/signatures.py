@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+from numpy import ndarray
 
 from . import pytree
 from .caches import Bounded
@@ -73,8 +74,7 @@ class Flat:
         return self.signature.structure.unflatten(self.leaves)
 
 
-ARRAY = {np.ndarray}
-_signatures: Bounded[tuple, Signature] = Bounded(2048)
+_together: Bounded[tuple, Signature] = Bounded()
 
 
 def flat(tree: Any, name: str) -> Flat:
@@ -92,26 +92,29 @@ def flat(tree: Any, name: str) -> Flat:
         When a leaf is no array of numbers.
     """
     leaves, structure = pytree.flatten(tree)
-    values = [leaf.value if type(leaf) is Tensor else leaf for leaf in leaves]
-    if ARRAY.issuperset(map(type, values)):
-        key: tuple = structure, *[value.shape for value in values], *[value.dtype for value in values]
-    else:
-        avals = _checked(leaves, structure, name)
-        leaves = [x if isinstance(x, (Tensor, bool, int, float)) else np.asarray(x) for x in leaves]
-        key = structure, *avals
-    found = _signatures.get(key)
+    key: list[Any] = []
+    for leaf in leaves:
+        value = leaf.value if type(leaf) is Tensor else leaf
+        if type(value) is not ndarray:
+            key = list(_checked(leaves, structure, name))
+            leaves = [x if isinstance(x, (Tensor, bool, int, float)) else np.asarray(x) for x in leaves]
+            break
+        key.append(value.shape)
+        key.append(value.dtype)
+    known, looks = structure.known, tuple(key)
+    found = known.get(looks)
     if found is None:
-        found = _signatures.keep(key, signature(structure, _checked(leaves, structure, name)))
+        found = known.keep(looks, signature(structure, _checked(leaves, structure, name)))
     return Flat(leaves, found)
 
 
 def together(*parts: Flat) -> Flat:
     """Several arguments as one: a tuple of them."""
-    key = tuple, *[part.signature for part in parts]
-    found = _signatures.get(key)
+    key = tuple([part.signature for part in parts])
+    found = _together.get(key)
     if found is None:
         structure = pytree.Structure(pytree.TUPLE, tuple, (), tuple([part.signature.structure for part in parts]))
-        found = _signatures.keep(key, signature(structure, [a for part in parts for a in part.signature.avals]))
+        found = _together.keep(key, signature(structure, [a for part in parts for a in part.signature.avals]))
     return Flat([leaf for part in parts for leaf in part.leaves], found)
 
 

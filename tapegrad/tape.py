@@ -25,7 +25,7 @@ class Node(NamedTuple):
     ans: Any
 
 
-_new_node = tuple.__new__
+_new, _new_node = object.__new__, tuple.__new__
 
 
 class Tape(Trace):
@@ -65,7 +65,16 @@ class Tape(Trace):
         first = len(self.nodes)
         self.nodes.extend([None] * len(values))
         self.inputs.extend(range(first, len(self.nodes)))
-        return [Tensor(self, value, slot) for slot, value in enumerate(values, first)]
+        return self._tensors(values, first)
+
+    def _tensors(self, values: Sequence[Any], first: int) -> list[Tensor]:
+        """Tensors of values that stand in one slot after another."""
+        made = []
+        for slot, value in enumerate(values, first):
+            tensor = _new(Tensor)  # to call the class takes half as long again
+            tensor.owner, tensor.value, tensor.slot = self, value, slot
+            made.append(tensor)
+        return made
 
     def record(self, primitive: Primitive, args: list, slots: list, options: dict, ans: Any) -> Any:
         """Append an operation that gave ``ans``; returns its Tensor, or a list of them."""
@@ -74,7 +83,7 @@ class Tape(Trace):
         if not primitive.multiple:
             return Tensor(self, ans, slot)
         nodes.extend([None] * (len(ans) - 1))
-        return [Tensor(self, value, place) for place, value in enumerate(ans, slot)]
+        return self._tensors(ans, slot)
 
     def __str__(self) -> str:
         from .printing import format_tape
@@ -88,13 +97,15 @@ class ReverseTape(Tape):
     purpose = "gradient"
 
     def process(self, primitive: Primitive, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        values, slots = list(args), [-1] * len(args)
-        for i, arg in enumerate(args):
+        values, slots = [], []
+        for arg in args:
             if type(arg) is Tensor and arg.owner is self:
-                values[i], slots[i] = arg.value, arg.slot
-            elif isinstance(arg, UNSETTLED):
-                # The caller may write into an array before the backward walk reads it.
-                values[i] = constant(arg, protect=primitive.reads_inputs)
+                values.append(arg.value)
+                slots.append(arg.slot)
+                continue
+            # The caller may write into an array before the backward walk reads it.
+            values.append(constant(arg, primitive.reads_inputs) if isinstance(arg, UNSETTLED) else arg)
+            slots.append(-1)
         if primitive.differentiable and max(slots) >= 0:
             if primitive.augment is not None:
                 return primitive.augment(self, values, slots, options)
@@ -264,18 +275,19 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
     keep : bool
         Without it each node is dropped as soon as it has been used, and its memory freed.
     """
-    nodes = tape.nodes
+    nodes = tape.nodes.copy() if keep else tape.nodes
     cotangents: list[Any] = [None] * len(nodes)
     for slot, seed in seeds.items():
         cotangents[slot] = seed
     owned: set[int] = set()  # slots whose cotangent is a sum made here, which may be added to in place
-    for slot in range(len(nodes) - 1, -1, -1):
-        node = nodes[slot] if keep else nodes.pop()
+    while nodes:
+        node = nodes.pop()
         if node is None:
             continue
         primitive, args, slots, options, ans = node
+        slot = len(nodes)
         if primitive.multiple:
-            g = cotangents[slot : slot + primitive.count(options)]
+            g = cotangents[slot : slot + len(ans)]
             if not any([part is not None for part in g]):
                 continue
         else:

@@ -24,17 +24,25 @@ class LocalNames:
     the call.
     """
 
-    def __init__(self, code: CodeType | None):
-        self.code = code
+    def __init__(self, code: CodeType | None, tape: AbstractTape | None = None):
+        self.code, self.tape = code, tape
         self.frames: list[FrameType] = []
+        self.held: dict[tuple[int, str], list[int]] = {}  # what each variable of each frame held, one after the other
 
     def look(self) -> None:
-        """Find the frames of watched functions on the stack."""
+        """Find the frames of watched functions on the stack; with a tape, see what their variables hold now."""
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and frame.f_code is not _TRACE_FLAT:
             if (frame.f_code is self.code or frame.f_code.co_name == "step") and frame not in self.frames:
                 self.frames.append(frame)
             frame = frame.f_back
+        if self.tape is not None:
+            for i, watched in enumerate(self.frames):
+                for name, value in watched.f_locals.items():
+                    if isinstance(value, Tensor) and value.owner is self.tape:
+                        slots = self.held.setdefault((i, name), [])
+                        if value.slot not in slots:
+                            slots.append(value.slot)
 
     def names(self, tape: AbstractTape) -> dict[int, str]:
         """The name of each slot that a local variable held; the outermost function has the last word.
@@ -52,8 +60,19 @@ class LocalNames:
                     if value.slot not in named and prefix + name not in used:
                         named[value.slot] = prefix + name
                         used.add(prefix + name)
+        self.earlier(tape, named)
         self.frames = []
         return named
+
+    def earlier(self, tape: AbstractTape, named: dict[int, str]) -> None:
+        """Names for what variables held before they were given something else: ``s`` in a loop is s_1, s_2, ..., s."""
+        inner = [i for i, frame in enumerate(self.frames) if frame.f_code is not self.code]
+        for (i, name), slots in self.held.items():
+            prefix = f"{inner.index(i)}." if i in inner else ""
+            unnamed = [slot for slot in slots if slot not in named and slot not in tape.inputs]
+            for number, slot in enumerate(unnamed, 1):
+                named[slot] = f"{prefix}{name}_{number}"
+                tape.aliases.setdefault(slot, []).append(named[slot])
 
 
 def code_of(function: Any) -> CodeType | None:
@@ -63,7 +82,7 @@ def code_of(function: Any) -> CodeType | None:
     return getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
 
 
-def trace_flat(f: Callable, avals: Sequence[Aval], watched: Any = None) -> AbstractTape:
+def trace_flat(f: Callable, avals: Sequence[Aval], watched: Any = None, history: bool = False) -> AbstractTape:
     """The tape of a function from a list of Tensors to a list of results.
 
     Parameters
@@ -73,9 +92,11 @@ def trace_flat(f: Callable, avals: Sequence[Aval], watched: Any = None) -> Abstr
         What the arguments are.
     watched : callable, optional
         The function whose local variables name the slots.
+    history : bool
+        Whether values that a variable held before its last one are named too.
     """
     tape = AbstractTape()
-    names = LocalNames(code_of(watched) if watched is not None else None)
+    names = LocalNames(code_of(watched) if watched is not None else None, tape if history else None)
     tape.look = names.look if watched is not None else None
     with opened(tape):
         inputs = [tape.input(aval) for aval in avals]
@@ -138,6 +159,12 @@ def trace(f: Callable) -> Callable:
         return b
     """
 
+    return tracer(f, history=False)
+
+
+def tracer(f: Callable, history: bool) -> Callable:
+    """:func:`trace`, with or without names for what variables held before their last value."""
+
     @wraps(f)
     def traced(*args: Any) -> AbstractTape:
         leaves, structure = pytree.flatten(args)
@@ -149,7 +176,7 @@ def trace(f: Callable) -> Callable:
 
         out_structure: list[Any] = [None]
         avals = [traceable(leaf, f"argument {name}") for leaf, name in zip(leaves, names, strict=True)]
-        tape = trace_flat(flat, avals, f)
+        tape = trace_flat(flat, avals, f, history)
         tape.consts = {slot: v.copy() if type(v) is np.ndarray else v for slot, v in tape.consts.items()}
         tape.names.update(zip(tape.inputs, names, strict=True))
         tape.structures = structure, out_structure[0]

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from . import pytree
 from .errors import DtypeError, OptionError, ShapeError, StructureError
@@ -41,10 +42,10 @@ def differentiable(name: str, leaf: Any, path: str) -> Any:
     raise DtypeError(f"{name}: the derivative is asked for with respect to {path}, which is {what}; {remedy}")
 
 
-def _enter(tape: ReverseTape, name: str, args: Sequence[Any]) -> tuple[list[Any], list[Any], pytree.Row]:
-    """The arguments as inputs of a tape, their leaves, and how the leaves are put together again."""
-    leaves, row = pytree.row(args)
-    if FLOATS.issuperset([leaf.dtype if type(leaf) is np.ndarray else None for leaf in leaves]):
+def _enter(tape: ReverseTape, name: str, args: Sequence[Any]) -> tuple[list, list, list]:
+    """The arguments as inputs of a tape, their leaves, and the structures of the arguments."""
+    leaves, structures = pytree.row(args)
+    if FLOATS.issuperset([leaf.dtype if type(leaf) is ndarray else None for leaf in leaves]):
         held = [leaf.copy("K") if leaf.flags.writeable else protected(leaf) for leaf in leaves]
     else:
         try:
@@ -53,7 +54,7 @@ def _enter(tape: ReverseTape, name: str, args: Sequence[Any]) -> tuple[list[Any]
             for leaf, path in zip(leaves, pytree.paths(tuple(args)), strict=True):
                 differentiable(name, leaf, f"argument {path}")
             raise
-    return row.unflatten(tape.enter(held)), held, row
+    return pytree.of_row(structures, tape.enter(held)), held, structures
 
 
 def _slot(tape: ReverseTape, result: Any) -> int:
@@ -68,11 +69,11 @@ def _finish(cotangents: Sequence[Any], leaves: Sequence[Any], given: Sequence[An
     """Gradients as arrays of the caller's own: zeros where nothing arrived, no two sharing memory."""
     finished = [
         g
-        if type(g) is np.ndarray and g.base is None
+        if type(g) is ndarray and g.base is None
         else _zeros(leaf)
         if g is None
         else g.copy()
-        if type(g) is np.ndarray
+        if type(g) is ndarray
         else g
         for g, leaf in zip(cotangents, leaves, strict=True)
     ]
@@ -80,7 +81,7 @@ def _finish(cotangents: Sequence[Any], leaves: Sequence[Any], given: Sequence[An
         return finished
     seen = {id(g) for g in given}
     for i, g in enumerate(finished):
-        if type(g) is np.ndarray and id(g) in seen:
+        if type(g) is ndarray and id(g) in seen:
             finished[i] = g.copy()
         seen.add(id(g))
     return finished
@@ -133,7 +134,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
             check_positions("grad", numbers, args)
         aux = None
         with opened(ReverseTape()) as tape:
-            inside, leaves, row = _enter(tape, "grad", [args[i] for i in numbers])
+            inside, leaves, structures = _enter(tape, "grad", [args[i] for i in numbers])
             full = list(args)
             for i, arg in zip(numbers, inside, strict=True):
                 full[i] = arg
@@ -152,7 +153,7 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0, has_aux: bool 
         _check_scalar(result)
         if aux is not None:
             aux = pytree.map(lambda leaf: _value(tape, leaf), aux)
-        grads = row.unflatten(_finish(backward(tape, {slot: _one(value)} if slot >= 0 else {}), leaves))
+        grads = pytree.of_row(structures, _finish(backward(tape, {slot: _one(value)} if slot >= 0 else {}), leaves))
         return ((value, aux) if has_aux else value), (tuple(grads) if several else grads[0])
 
     return wrapped
@@ -239,7 +240,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     array([2., 6.])
     """
     with opened(ReverseTape()) as tape:
-        inside, leaves, row = _enter(tape, "vjp", primals)
+        inside, leaves, structures = _enter(tape, "vjp", primals)
         results, out_structure = pytree.flatten(f(*inside))
     for result in results:
         check_alive("vjp", result, tape)
@@ -264,7 +265,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
             if slot >= 0 and is_inexact(value):
                 g = like(g if hasattr(g, "dtype") else np.asarray(g), value)
                 seeds[slot] = seeds[slot] + g if slot in seeds else g
-        return tuple(row.unflatten(_finish(backward(tape, seeds, keep=True), leaves, given)))
+        return tuple(pytree.of_row(structures, _finish(backward(tape, seeds, keep=True), leaves, given)))
 
     pullback.tape = tape  # type: ignore[attr-defined]
     return out_structure.unflatten(values), pullback

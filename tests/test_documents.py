@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+NOTEBOOKS = sorted((ROOT / "docs" / "derivations").glob("*.md"))
+CELL = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def test_readme_examples_run_in_order_and_print_what_it_shows(tmp_path, monkeypatch, capsys):
@@ -31,6 +33,18 @@ def test_readme_examples_run_in_order_and_print_what_it_shows(tmp_path, monkeypa
 def test_links_between_documents_lead_somewhere(document):
     targets = LINK.findall(document.read_text(encoding="utf-8"))
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+# What the notebooks compute is checked by `make docs`, which runs them.
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_listed_assert_and_end_with_exercises_and_references(notebook):
+    text = notebook.read_text(encoding="utf-8")
+    listed = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split()
+    assert f"derivations/{notebook.stem}" in listed
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE)[-2:] == ["Exercises", "References"]
+    assert re.search(r"^kernelspec:\n  name: python3$", text, re.MULTILINE)
+    asserting = [cell for cell in CELL.findall(text) if re.search(r"^\s*(assert |np\.testing\.)", cell, re.MULTILINE)]
+    assert len(asserting) >= 3
 
 
 # Not pytest's --doctest-modules: it would import `cells/base.py` a second time under the name `cells.base`,

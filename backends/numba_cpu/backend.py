@@ -49,6 +49,5 @@ class NumbaBackend:
 
     def run(self, step: Step, args: Sequence[Any], length: int, reverse: bool) -> tuple:
         program = program_of(step)
-        if type(program) is not Program or length == 0 or program.rows(args) == 0:
-            return ReferenceBackend().run(step, args, length, reverse)
-        return program.call(args, length, reverse)
+        found = program.call(args, length, reverse) if type(program) is Program else None
+        return ReferenceBackend().run(step, args, length, reverse) if found is None else found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +84,7 @@ class Program:
         The numbers of the states that take turns in two places, and of those that are kept for all steps.
     fixed : list of (slot, axis, dtype)
         Values that follow from the parameters, as the loop reads them.
-    weights : list of (slot, perm, columns)
+    weights : list of (slot, perm)
         Right operands to pack.
     pools : list of (kind, size, dtype)
         Scratch arrays.
@@ -124,8 +123,7 @@ class Program:
             for base, value in [(base, values[base]) for base in lowering.streams]
         ]
         self.fixed = [(values[b].slot, axes.get(values[b].slot), lowering.storage(b)) for b in lowering.fixed]
-        columns = {(w.slot, w.perm): w.N for w, _, _ in lowering.packed.weights}
-        self.weights = [(slot, perm, columns[slot, perm]) for slot, perm in lowering.weights]
+        self.weights = lowering.weights
         self.plain, self.trails = lowering.plain, lowering.trails.states
         self.shared = any(not self.states[k].rowed for k in self.plain)
         self.packed_size, self.is_padded = lowering.packed.size, lowering.packed.padded
@@ -185,10 +183,6 @@ class Program:
             if slot in axes
         ]
         return found[-1] if found else None
-
-    def rows(self, args: Sequence[Any]) -> int:
-        """How many rows the arguments have; 1 where the step is a single row."""
-        return 1 if self.counted is None else args[self.counted[0]].shape[self.counted[1]]
 
     def __repr__(self) -> str:
         return f"<program: {len(self.source.splitlines())} lines>"

@@ -24,6 +24,8 @@ _HELPERS = ("contiguous", "out_of_range", "packing_memory", "share", "DEPTH", "F
 class Caller:
     """Writes ``call(args, length, reverse)``, which returns the final states, the ys and the sums.
 
+    It returns None where there is no step or no row.
+
     Attributes
     ----------
     source : str
@@ -77,7 +79,9 @@ class Caller:
         if count:
             self.emit(f"{''.join(f'a{i}, ' for i in range(count))} = args")
         self.emit("rows = 1" if p.counted is None else f"rows = a{p.counted[0]}.shape[{p.counted[1]}]")
-        self.emit("memory = take if length * rows > FEW else empty")
+        self.emit("if length * rows == 0:")
+        self.emit("    return None")
+        self.emit("memory, laid_out = (take, contiguous) if length * rows > FEW else (empty, ascontiguousarray)")
 
     def leading(self, array: Array) -> str:
         """An argument with its rows first, or behind time."""
@@ -127,12 +131,11 @@ class Caller:
         p = self.program
         self.emit("packed = packing_memory(program)")
         given = ["packed"]
-        for slot, perm, columns in p.weights:
+        for slot, perm in p.weights:
             name, dtype = self.fixed[slot], self.dtype(p.dtype)
             turned = perm not in ((0, 1), (1, 0))
             value = f"transpose({name}, {perm})" if turned else name
             given.append(f"ascontiguousarray({value}, {dtype}).ravel()")
-            given.append(f"1, {name}.shape[1]" if perm == (1, 0) else f"{columns}, 1")
         if p.weights:
             self.emit(f"prepare({', '.join(given)})")
 
@@ -145,7 +148,7 @@ class Caller:
         states = [f"{name}{k}.ravel(), " for name in ("now", "then") for k in p.plain]
         self.emit(f"states = ({''.join(states)})")
         arrays = [f"trail{k}.ravel()" for k in p.trails]
-        arrays += [self.stream(k, a) for k, a in enumerate(p.streams)]
+        arrays += [f"laid_out({self.leading(a)}, {self.dtype(a.dtype)}).ravel()" for a in p.streams]
         for slot, axis, dtype in p.fixed:
             name = f"moveaxis({self.fixed[slot]}, {axis}, 0)" if axis else self.fixed[slot]
             arrays.append(f"ascontiguousarray({name}, {self.dtype(dtype)}).ravel()")
@@ -194,13 +197,6 @@ class Caller:
         if p.sums_late:
             return enough
         return f"{enough} if mine < {gemm.ROWS} else 1" if p.has_before else "length"
-
-    def stream(self, k: int, array: Array) -> str:
-        name, dtype = f"x{k}", self.dtype(array.dtype)
-        self.emit(f"{name} = {self.leading(array)}")
-        self.emit(f"if not {name}.flags.c_contiguous or {name}.dtype != {dtype}:")
-        self.emit(f"    {name} = contiguous({name}, {dtype})")
-        return f"{name}.ravel()"
 
     # ---- results ----
     def result(self, result: Result) -> str:

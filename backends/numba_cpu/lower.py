@@ -85,14 +85,14 @@ class Lowering(Schedule):
         lines = [f"def prepare({', '.join(['packed', *names])}):"]
         for weight, start, depth in self.packed.weights:
             name = names[self.weights.index((weight.slot, weight.perm))]
-            width, matrix = panel_width(self.dtype), f"{weight.K}, {weight.N}, packed"
+            turned = weight.perm == (1, 0)  # read where it lies; whatever else is turned comes laid out anew
+            strides = f"1, {weight.K}" if turned else f"{weight.N}, 1"
+            width, matrix = panel_width(self.dtype), f"{strides}, {weight.K}, {weight.N}, packed"
             if depth == weight.K and weight.n % width == 0 and weight.is_last(width):
-                lines.append(f"    pack({name}, 0, {name}_row, {name}_step, {matrix}, {start + weight.n * depth})")
+                lines.append(f"    pack({name}, 0, {matrix}, {start + weight.n * depth})")
             else:
                 place = f"{start}, {width}, {depth}, {weight.k}, {weight.n}"
-                lines.append(f"    pack_block({name}, {name}_row, {name}_step, {matrix}, {place})")
-        strides = [f"{name}_row, {name}_step" for name in names]
-        lines[0] = f"def prepare({', '.join(['packed', *[f'{n}, {s}' for n, s in zip(names, strides, strict=True)]])}):"
+                lines.append(f"    pack_block({name}, {matrix}, {place})")
         return "\n".join([*lines, "    return"]) + "\n"
 
     def _loop(self, body: dict[str, list[str]]) -> str:

@@ -21,7 +21,9 @@ DEPTH = 256  # rows of a sum over time that are multiplied at once: they, packed
 
 # ---- arguments and results ----
 def contiguous(value: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A copy in memory that is used again: a cotangent may be one number, broadcast."""
+    """The array itself, or a copy in memory that is used again: a cotangent may be one number, broadcast."""
+    if value.flags.c_contiguous and value.dtype == dtype:
+        return value
     if value.size <= FEW:
         return np.array(value, dtype, order="C")
     made = take(value.shape, dtype)

@@ -19,7 +19,7 @@ from .catalogue import Entry
 from .contenders import Contender
 from .flops import of_work
 from .timing import DISTURBED, Times, in_turn
-from .work import TOLERANCE, Results, Shape, Work, deviation
+from .work import Results, Shape, Work, deviation, tolerance
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def measure(entry: Entry, shape: Shape, settings: Settings, say: Callable[[str],
             measured.rows.append(made)
             continue
         say(f"{entry.name} {shape}: {made.name}, first calls")
-        row = compared(made, expected, TOLERANCE[settings.dtype])
+        row = compared(made, expected, tolerance(settings.dtype, shape.T))
         measured.rows.append(row)
         if not row.error:
             right.append((row, made))
@@ -155,7 +155,7 @@ def measure(entry: Entry, shape: Shape, settings: Settings, say: Callable[[str],
     return measured
 
 
-def compared(contender: Contender, expected: Results, tolerance: float) -> Row:
+def compared(contender: Contender, expected: Results, allowed: float) -> Row:
     """The first calls of a contender: how long they took, and what is wrong with the results."""
     row = Row(contender.name, contender.ours)
     try:
@@ -172,9 +172,9 @@ def compared(contender: Contender, expected: Results, tolerance: float) -> Row:
     alone = deviation(found[0], Results(expected.ys, {}))
     row.deviation = {"forward": alone["ys"], **deviation(found[1], expected)}
     worst = max(row.deviation, key=lambda part: row.deviation[part])
-    if not row.deviation[worst] <= tolerance:
+    if not row.deviation[worst] <= allowed:
         row.wrong = True
-        row.error = f"WRONG: {worst} off by {row.deviation[worst]:.1e} of the largest entry (at most {tolerance:.0e})"
+        row.error = f"WRONG: {worst} off by {row.deviation[worst]:.1e} of the largest entry (at most {allowed:.1e})"
     return row
 
 

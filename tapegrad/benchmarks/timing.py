@@ -52,8 +52,9 @@ class Times:
 
 
 def in_turn(
-    work: Mapping[str, Callable[[], object]], rounds: int, budget: float, patience: float = 0.0, spare: int = 0
-) -> dict[str, Times]:
+    work: Mapping[str, Callable[[], object]], rounds: int, budget: float, patience: float = 0.0, spare: int = 0,
+    short: float = SHORT,
+) -> dict[str, Times]:  # fmt: skip
     """Time everything ``rounds`` times, in turn.
 
     Each turn is a pause, a call that is not timed, and the measurement.
@@ -69,9 +70,11 @@ def in_turn(
         Seconds, for all together, to wait while other programs run, and to measure again what they disturbed.
     spare : int
         Processors that the work does not use, which others may.
+    short : float
+        A measurement of fewer seconds than this is the mean over several calls.
     """
     estimates = {name: _timed(once, 1) for name, once in work.items()}
-    times = {name: Times(max(1, math.ceil(SHORT / max(estimates[name], 1e-7)))) for name in work}
+    times = {name: Times(max(1, math.ceil(short / max(estimates[name], 1e-7)))) for name in work}
     turns = {}
     for name, estimate in estimates.items():
         turn = max(estimate * (times[name].calls + 1), 1e-7)

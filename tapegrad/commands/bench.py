@@ -43,6 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loop = suites.add_parser("loop", help="what a compiled loop costs beside its arithmetic")
     loop.add_argument("--parts", default=PARTS, metavar="NAMES", help=f"of {PARTS.replace(',', ', ')} [all]")
     loop.add_argument("--rounds", type=integer(1, 10_000), default=9, metavar="N", help="times each is measured [9]")
+    for suite in (cells, loop):
+        suite.add_argument(
+            "--patience",
+            type=number(0, 1e6),
+            default=0.0,
+            metavar="S",
+            help="seconds for each comparison to wait while other programs run, and to measure again what they "
+            "disturbed [0]",
+        )
     for suite in (tape, cells, loop):
         suite.add_argument("--json", metavar="FILE", help="write the figures here too")
 
@@ -71,14 +80,6 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
         default=2.0,
         metavar="S",
         help="seconds for each contender, forward and backward apart; who is slower takes fewer rounds, 2 at least [2]",
-    )
-    add(
-        "--patience",
-        type=number(0, 1e6),
-        default=0.0,
-        metavar="S",
-        help="seconds for each cell and shape, forward and backward apart, to wait while other programs run and to "
-        "measure again what they disturbed [0]",
     )
     add(
         "--dtype",
@@ -159,7 +160,7 @@ def _loop(args: argparse.Namespace) -> int:
         print(heading(threads))
         for name in names:
             _progress(name)
-            found[name] = PARTS[name](args.rounds)
+            found[name] = PARTS[name](args.rounds, args.patience)
             _progress("")
             print(f"{name}: {(PARTS[name].__doc__ or '').strip()}\n{table(found[name])}", flush=True)
             _write(args.json, lambda: as_json(found))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +16,10 @@ from .. import pytree
 from ..errors import FileError, OptionError, TapegradError
 from ..tasks.text import Vocabulary
 from ..training.char_model import CharModel
-from ..training.checkpoints import Checkpoint, load_checkpoint
+from ..training.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from ..training.optimizers import Optimizer
+from ..training.state import Best, TrainingState
+from .user_cells import user_cell
 
 KIND = "character model"
 DTYPE = np.float32
@@ -102,8 +103,53 @@ class SavedModel:
 
     @property
     def params(self) -> Any:
-        """The parameters, checked against the model."""
+        """The parameters to use, the best of the run; checked against the model."""
         return self.checkpoint.tree("params", arrays_like(self.model))
+
+    def training_state(self, optimizer: Optimizer) -> TrainingState:
+        """Where its training stands.
+
+        Raises
+        ------
+        FileError
+            The file is damaged, or holds the run of another optimiser.
+        """
+        found, params = self.checkpoint, self.params
+        carry = self.model.initial_state(self.settings.batch, DTYPE)
+        like = TrainingState.start(arrays_like(self.model), optimizer, carry)
+        try:
+            step, told = int(found.config["step"]), found.config.get("best")
+            best = None if told is None else Best(params, float(told["held_out"]), int(told["step"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileError(f"{found.path!r} is damaged: its configuration lacks or misstates {error}") from error
+        if best is not None and best.step != step:
+            params = found.tree("last", like.params)
+        return TrainingState(
+            params, found.tree("optimizer", like.opt_state), found.tree("carry", like.carry), step, best
+        )
+
+
+def save_model(path: str | os.PathLike[str], state: TrainingState, config: Mapping[str, Any]) -> None:
+    """Write a run's best parameters, which are the model, and what the run needs in order to go on.
+
+    Parameters
+    ----------
+    path : str or path
+    state : TrainingState
+    config : mapping
+        What else the file says of the run.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written.
+    """
+    best = state.best
+    trees = {"params": state.params, "optimizer": state.opt_state, "carry": state.carry}
+    if best is not None and best.step != state.step:
+        trees |= {"params": best.params, "last": state.params}
+    told = None if best is None else {"held_out": best.held_out, "step": best.step}
+    save_checkpoint(path, trees, {"kind": KIND, **config, "step": state.step, "best": told})
 
 
 def load_model(path: str | os.PathLike[str], cell: str | None = None) -> SavedModel:
@@ -159,16 +205,7 @@ def _takes_sizes(cls: type[Cell]) -> bool:
 
 
 def _imported(name: str) -> type[Cell]:
-    module, _, attribute = name.partition(":")
-    if os.getcwd() not in sys.path:
-        # An installed program starts with its own folder on the path; the user's cell is where they work.
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a user's module can raise anything
-        raise OptionError(f"cell {name}: cannot import it: {type(error).__name__}: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Cell)):
-        raise OptionError(f"cell {name}: {attribute} is not a subclass of tapegrad.cells.Cell")
+    found = user_cell("cell", name)
     if not _takes_sizes(found):
         raise OptionError(f"cell {name}: expected options input_size and hidden_size, and defaults for all others")
     return found
@@ -205,9 +242,9 @@ def _check_memory(model: CharModel, settings: Settings) -> None:
     """Refuse a model that cannot fit, before the operating system has to kill the process."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         return
-    # Parameters, gradients, two moments and their successors; and the few values a unit keeps at each step.
+    # Parameters, the best so far, gradients, two moments and their successors; what a unit keeps at each step.
     rows = settings.sequence * settings.batch
-    numbers = 6 * model.parameter_count + rows * (8 * settings.layers * settings.hidden + 3 * model.vocabulary_size)
+    numbers = 7 * model.parameter_count + rows * (8 * settings.layers * settings.hidden + 3 * model.vocabulary_size)
     needed, present = 4 * numbers, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > present:
         raise OptionError(

@@ -2,6 +2,10 @@
 
 Without --text it learns the Python language reference, which every installation of Python carries. The last
 tenth of the text is held out; its loss is shown beside those of Witten-Bell models that see one and three characters.
+The model is what the run came by with the least held-out loss, at the end or before: it writes the sample, and is
+what --save keeps, beside that from which --resume goes on. Since the held-out text chooses it, its loss there is
+a little lower than on other text.
+
 A run that is stopped, by Ctrl-C too, and resumed goes on with exactly the losses of one that was not.
 """
 
@@ -19,11 +23,12 @@ import numpy as np
 from ..errors import FileError, NonFiniteError, OptionError
 from ..tasks.text import Streams, load_text
 from ..tasks.witten_bell import WittenBell
-from ..training.checkpoints import check_writable, rng_from_state, rng_state, save_checkpoint
-from ..training.loop import Report, TrainingState, fit
+from ..training.checkpoints import check_writable, rng_from_state, rng_state
+from ..training.loop import fit
 from ..training.optimizers import Adam, InverseSqrt
+from ..training.state import Report, TrainingState
 from .arguments import integer, number
-from .models import CHANGEABLE, DTYPE, KIND, SavedModel, Settings, arrays_like, build, load_model
+from .models import CHANGEABLE, DTYPE, SavedModel, Settings, build, load_model, save_model
 from .sample import start_of, write_text
 from .threads import set_blas_threads
 
@@ -103,7 +108,7 @@ class Session:
         self.tokens = Streams(self.text.training, settings.batch, settings.sequence, self.start)
         self.first_step = self.state.step
         self.kept_step: int | None = None
-        self.evaluation_seconds, self.seconds, self.held_out = 0.0, 0.0, float("nan")
+        self.evaluation_seconds, self.seconds = 0.0, 0.0
         self._try()
         self.baselines = {order: self._witten_bell(order) for order in BASELINES}
 
@@ -123,18 +128,14 @@ class Session:
                 "give the same --text, or leave --resume out"
             )
         try:
-            self.start, step = int(checkpoint.config["start"]), int(checkpoint.config["step"])
+            self.start = int(checkpoint.config["start"])
             self.rng = rng_from_state(checkpoint.config["rng"])
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(f"{checkpoint.path!r} is damaged: its configuration lacks {error}") from error
+        self.state = saved.training_state(self.optimizer)
+        step = self.state.step
         if self.args.steps is not None and self.args.steps <= step:
             raise OptionError(f"--steps {self.args.steps}: the run in {checkpoint.path!r} has made {step} already")
-        like = TrainingState.start(
-            arrays_like(self.model), self.optimizer, self.model.initial_state(self.settings.batch, DTYPE)
-        )
-        self.state = TrainingState(
-            saved.params, checkpoint.tree("optimizer", like.opt_state), checkpoint.tree("carry", like.carry), step
-        )
 
     def _try(self) -> None:
         """One step on one character, before training: is there the backend, and can it run this cell?"""
@@ -175,7 +176,6 @@ class Session:
         self.state, self.seconds = report.state, report.seconds
         if report.held_out is None:
             return
-        self.held_out = report.held_out
         if self.args.save:
             self._save()
         self._print(
@@ -185,17 +185,14 @@ class Session:
 
     def _save(self) -> None:
         config = {
-            "kind": KIND,
             "settings": dataclasses.asdict(self.settings),
             "vocabulary": self.text.vocabulary.characters,
             "text": self.paths,
             "digest": self.text.digest,
             "start": self.start,
-            "step": self.state.step,
             "rng": rng_state(self.rng),
         }
-        trees = {"params": self.state.params, "optimizer": self.state.opt_state, "carry": self.state.carry}
-        save_checkpoint(self.args.save, trees, config)
+        save_model(self.args.save, self.state, config)
         self.kept_step = self.state.step
 
     def speed(self) -> float:
@@ -223,8 +220,13 @@ class Session:
 
     def finish(self) -> None:
         """The result, and a sample."""
+        best, made = self.state.best, f"{self.state.step:,} steps"
+        assert best is not None  # a run ends with an evaluation
+        if best.step != self.state.step:
+            made = f"{best.step:,} of {made}"
+            self._print(f"the best on the held-out text: what there was after {best.step:,} steps, which is kept")
         print(
-            f"held out after {self.state.step:,} steps: {self.held_out:.3f} bits per character; "
+            f"held out after {made}: {best.held_out:.3f} bits per character; "
             f"Witten-Bell, one character of context: {self.baselines[1]:.3f}, three: {self.baselines[3]:.3f}   "
             f"({self.speed():,.0f} characters/s)"
         )
@@ -234,7 +236,7 @@ class Session:
             print(f"\nwritten by the model, at temperature {SAMPLE_TEMPERATURE}:\n")
             prompt = start_of(self.text.vocabulary)
             options = {"temperature": SAMPLE_TEMPERATURE}
-            write_text(self.model, self.state.params, self.text.vocabulary, prompt, self.args.sample, self.rng, options)
+            write_text(self.model, best.params, self.text.vocabulary, prompt, self.args.sample, self.rng, options)
 
     def interrupted(self) -> int:
         """After Ctrl-C: save what there is. The state is that of the last whole step."""

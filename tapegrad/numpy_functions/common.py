@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import UnsupportedPrimitive
 from ..tensor import Tensor
 
+SHAPED = (Tensor, np.ndarray, np.generic)
 NO_VALUE = np._NoValue  # what NumPy passes for an argument that was not given
 
 
@@ -28,7 +29,7 @@ def refuse(name: str, **arguments: Any) -> None:
 
 def asarray(value: Any) -> Any:
     """``value`` as something with a shape and dtype: lists of Tensors are stacked."""
-    if isinstance(value, (Tensor, np.ndarray, np.generic)):
+    if isinstance(value, SHAPED):
         return value
     if isinstance(value, (list, tuple)) and _holds_tensor(value):
         return np.stack([asarray(item) for item in value])

@@ -127,7 +127,7 @@ def like(g: Any, x: Any) -> Any:
 def stretched(value: Any, shape: tuple[int, ...]) -> Any:
     """``value`` broadcast to ``shape``, a view that cannot be written to."""
     if isinstance(value, np.generic):  # much faster than np.broadcast_to
-        return np.ndarray(shape, value.dtype, value, strides=(0,) * len(shape))
+        return np.ndarray(shape, value.dtype, value, 0, (0,) * len(shape))
     return np.broadcast_to(value, shape)
 
 

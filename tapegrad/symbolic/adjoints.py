@@ -5,7 +5,6 @@ To see the cotangent of a value inside the step, zero is added to it and the der
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from tapegrad.transforms import vjp
 
 from . import algebra as al
 from .constants import is_zero, zeros
-from .expressions import TIME, Value, replaced, values_in
+from .expressions import TIME, Value, replaced
+from .inlining import written_out
 from .losses import loss_gradients
 from .reading import Reader, matrix_shape
 from .subject import Subject
@@ -131,31 +131,14 @@ class Adjoints:
         self.params, self.state, self.xs = parts[:p], parts[p : p + s], parts[p + s :]
 
     def _inlined(self, inline: frozenset[str]) -> set[int]:
-        """Values whose adjoint is used once at most, and so needs no name."""
-        uses: Counter[Value] = Counter()
-        for expression in [*self.equations.values(), *self.params, *self.state]:
-            if expression is not None:
-                uses.update(occurrences(expression))
+        """Values whose adjoint needs no name: it is zero, or short and read once, or is to be written out."""
         states = set(self.subject.next_state)
-        found = set()
-        for slot in self.named:
-            symbol = self.subject.values[slot]
-            adjoint = symbol.as_role("adjoint")
-            if slot in states:
-                continue
-            given = self.equations.get(adjoint)
-            is_given = isinstance(given, Value) and given.role == "direct"
-            if symbol.name in inline or slot not in self.shown or (uses[adjoint] <= 1 and not is_given):
-                found.add(slot)
-        return found
-
-
-def occurrences(expression: Any) -> Counter[Value]:
-    """How often each adjoint stands in an expression."""
-    if isinstance(expression, Value):
-        return Counter([expression]) if expression.role == "adjoint" else Counter()
-    found: Counter[Value] = Counter()
-    for part in expression.args:
-        if values_in(part):
-            found.update(occurrences(part))
-    return found
+        symbols = {slot: self.subject.values[slot].as_role("adjoint") for slot in self.named}
+        given = {s for s, made in self.equations.items() if isinstance(made, Value) and made.role == "direct"}
+        keep = given | {symbol for slot, symbol in symbols.items() if slot in states}
+        others = [x for x in [*self.params, *self.state] if x is not None]
+        short = written_out(self.equations, others, keep, "adjoint")
+        return {
+            slot for slot, symbol in symbols.items()
+            if slot not in states and (symbol.name in inline or slot not in self.shown or symbol in short)
+        }  # fmt: skip

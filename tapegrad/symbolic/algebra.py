@@ -25,10 +25,9 @@ from sympy import (
 )
 
 from .constants import is_ones, is_scalar, is_zero, number, ones, zeros
-from .expressions import Applied, Scaled, Value
+from .expressions import LINEAR, Applied, Scaled, Value
 
 Shape = tuple[int, ...]
-LINEAR = ("adjoint", "tangent", "direct", "carried")  # roles of what derivatives are linear in
 
 
 # ---- products of elements ----
@@ -94,7 +93,7 @@ def _outer(factors: dict[Any, Any]) -> Any:
     """A product of elements with (u 1^T) or (1 v^T) among its factors, as u v^T or diag(u) M diag(v)."""
     rows, columns, others = [], [], {}
     for x, exponent in factors.items():
-        parts = x.args if isinstance(x, MatMul) and 1 not in x.shape and exponent == 1 else (None,)
+        parts: Any = x.args if isinstance(x, MatMul) and 1 not in x.shape and exponent == 1 else (None,)
         if is_ones(parts[-1]) and parts[-1].shape[0] == 1:
             rows.append(product(*parts[:-1]))
         elif is_ones(parts[0]) and parts[0].shape[1] == 1:
@@ -190,24 +189,20 @@ def add(*terms: Any) -> Any:
 
 
 def _factored(terms: list[Any]) -> Any:
-    """The sum with a cotangent taken out that stands in all its terms, or a scalar that all are divided by."""
+    """The sum with what all terms share taken out, if it holds a cotangent, or a scalar that all are divided by."""
     products = [Product.of(term) for term in terms]
     first = products[0]
-    for x in first.factors:
-        if isinstance(x, Value) and x.role in LINEAR and all(p.factors.get(x) == 1 for p in products):
-            return _without(products, "factors", x, S.One)
-    for x, exponent in first.scalars.items():
-        if exponent == -1 and all(p.scalars.get(x) == -1 for p in products):
-            return _without(products, "scalars", x, -S.One)
-    return None
-
-
-def _without(products: list[Product], part: str, x: Any, exponent: Any) -> Any:
-    for product in products:
-        del getattr(product, part)[x]
-    made = Product(products[0].shape)
-    made.take(x, exponent)
-    made.take(add(*[product.build() for product in products]), S.One)
+    factors = {x: e for x, e in first.factors.items() if all(p.factors.get(x) == e for p in products)}
+    scalars = {x: e for x, e in first.scalars.items() if all(p.scalars.get(x) == e for p in products)}
+    if not any(isinstance(x, Value) and x.role in LINEAR for x in factors) and -1 not in scalars.values():
+        return None
+    made = Product(first.shape)
+    for x, exponent in [*factors.items(), *scalars.items()]:
+        made.take(x, exponent)
+    for p in products:
+        p.factors = {x: e for x, e in p.factors.items() if x not in factors}
+        p.scalars = {x: e for x, e in p.scalars.items() if x not in scalars}
+    made.take(add(*[p.build() for p in products]), S.One)
     return made.build()
 
 

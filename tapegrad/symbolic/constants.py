@@ -8,7 +8,7 @@ from typing import Any
 
 from sympy import Float, Identity, Integer, OneMatrix, Rational, S, ZeroMatrix
 
-from .expressions import Named
+from .expressions import LINEAR, Named, values_in
 
 ONE = S.One
 MINUS_ONE = S.NegativeOne
@@ -49,3 +49,8 @@ def is_ones(x: Any) -> bool:
 
 def identity(n: int) -> Any:
     return Identity(n) if n != 1 else ones((1, 1))
+
+
+def is_linear(x: Any) -> bool:
+    """Whether an expression holds something in which derivatives are linear, such as an adjoint."""
+    return any(v.role in LINEAR for v in values_in(x))

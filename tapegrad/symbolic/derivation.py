@@ -108,6 +108,7 @@ class Derivation:
         self.subject, self.notation = subject, notation
         inline = {subject.values[s].name for s in subject.arguments()} if notation.inline else set()
         self.backward = Adjoints(subject, frozenset(inline), loss, target)
+        self.visible = set(subject.values) - (subject.helpers - set(self.backward.shown))
         self.forward = self._forward()
         self.adjoints = self._recurrences()
         shares = zip(subject.params, self.backward.params, strict=True)
@@ -119,7 +120,7 @@ class Derivation:
             leaf.path: self._equation(leaf.symbol.as_role("adjoint"), share)
             for leaf, share in zip(subject.xs, self.backward.xs, strict=True) if share is not None
         }  # fmt: skip
-        self._jacobians = Jacobians(subject)
+        self._jacobians = Jacobians(subject, self.visible)
         self.parts, self.unwritten = self._jacobians.parts, self._jacobians.unwritten
         self.jacobian = {
             (new.name, old.name): self._equation(Partial(new, old), matrix)
@@ -133,8 +134,7 @@ class Derivation:
     # ---- the parts ----
     def _forward(self) -> Equations:
         subject = self.subject
-        shown = set(subject.values) - (subject.helpers - set(self.backward.shown))
-        found = [self._equation(symbol, made) for symbol, made in subject.equations(shown).items()]
+        found = [self._equation(symbol, made) for symbol, made in subject.equations(self.visible).items()]
         reader = subject.forward_reader
         for leaf, slot in zip(subject.state, subject.next_state, strict=True):
             if slot not in subject.values or subject.values[slot].name != leaf.symbol.name:

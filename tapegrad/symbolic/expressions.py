@@ -18,9 +18,16 @@ from tapegrad.structure import literal_key, option_key
 
 TIME = Symbol("t", integer=True)
 FIRST = Integer(1)
+LINEAR = ("adjoint", "tangent", "direct", "carried")  # roles of what derivatives are linear in
 LAST = Symbol("T", integer=True, positive=True)
 
 Shape = tuple[int, ...]
+
+
+# How str() writes a value: the name by which it is given to ``Equation.evaluate``.
+PREFIX = {
+    "adjoint": "dL/d{}", "gradient": "dL/d{}", "direct": "dL_t/d{}", "carried": "dL_later/d{}", "tangent": "d{}",
+}  # fmt: skip
 
 
 class Node(MatrixExpr):
@@ -98,7 +105,7 @@ class Value(Node):
         return f"{self.name}[{self.time}]" if self.time is not None else self.name
 
     def _sympystr(self, printer: Any) -> str:
-        return f"{'' if self.role in ('value', 'parameter', 'input', 'output') else self.role + ' '}{self!r}"
+        return PREFIX.get(self.role, "{}").format(f"{self!r}")
 
 
 class Applied(Node):

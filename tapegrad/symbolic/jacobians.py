@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from tapegrad.transforms import jvp
 
 from . import algebra as al
 from .constants import is_zero
-from .expressions import TIME, Node, Value, replaced, values_in
+from .expressions import TIME, Node, Value, replaced
+from .inlining import written_out
 from .linear import NotAMatrix, coefficients
 from .reading import Reader
 from .subject import Subject
@@ -39,9 +39,18 @@ class Partial(Node):
     def shape(self) -> Any:
         return (self.args[0].shape[0], self.args[1].shape[0])
 
+    def _sympystr(self, printer: Any) -> str:
+        return f"d{self.value!r}/d{self.by!r}"
+
 
 class Jacobians:
     """The state-to-state Jacobian of a step.
+
+    Parameters
+    ----------
+    subject : Subject
+    visible : set of int
+        The values that have equations, and so may be named.
 
     Attributes
     ----------
@@ -56,19 +65,15 @@ class Jacobians:
         States whose Jacobian is no matrix of vectors: matrices, or functions without matrix notation.
     """
 
-    def __init__(self, subject: Subject):
-        self.subject = subject
+    def __init__(self, subject: Subject, visible: set[int]):
+        self.subject, self.visible = subject, visible
         self.states = [k for k, leaf in enumerate(subject.state) if leaf.floating]
         self.named = list(subject.values)
         self.tape = self._trace()
-        first = self._read(set(self.named))
-        uses: Counter[Value] = Counter()
-        for made in first.values():
-            for tangent in values_in(made):
-                uses[tangent] += 1
-        ends = set(subject.next_state)
-        kept = {s for s in self.named if s in ends or uses[subject.values[s].as_role("tangent")] > 1}
-        self.tangents = self._read(kept)
+        symbols = {slot: subject.values[slot].as_role("tangent") for slot in self.named}
+        ends = {leaf.symbol.at(TIME).as_role("tangent") for leaf in subject.state}
+        short = written_out(self._read(set(self.named)), [], ends, "tangent", repeats=False)
+        self.tangents = self._read({slot for slot, symbol in symbols.items() if symbol not in short})
         self._blocks()
 
     def _trace(self) -> AbstractTape:
@@ -100,9 +105,7 @@ class Jacobians:
         moves = [subject.state[k].symbol.as_role("tangent") for k in self.states]
         leaves.update(zip(tape.inputs[n:], moves, strict=True))
         for slot, (place, _) in zip(self.named, tape.outputs[:m], strict=True):
-            if slot in subject.helpers and slot not in shown:
-                continue
-            if place >= 0:
+            if slot in self.visible and place >= 0:
                 leaves[place] = subject.values[slot]
         reader = Reader(tape, subject.rows, leaves)
         folds = subject.folds()

@@ -19,6 +19,7 @@ ACCENTS = {"hat": r"\hat", "tilde": r"\tilde", "bar": r"\bar", "dot": r"\dot"}
 
 class LatexPrinter(Printer):
     fraction = POWER
+    signs = {"<": "<", "<=": r"\le", ">": ">", ">=": r"\ge", "==": "=", "!=": r"\ne"}
     circle, dot, ones, identity, zero = r" \odot ", r" \, ", r"\mathbf{1}", "I", r"\mathbf{0}"
 
     def value(self, x: Value) -> str:
@@ -72,6 +73,12 @@ class LatexPrinter(Printer):
 
     def part(self, base: str, places: str) -> str:
         return rf"{{{base}}}_{{[{places}]}}" if "_" not in base else rf"\left({base}\right)_{{[{places}]}}"
+
+    def indicator(self, condition: str) -> str:
+        return rf"\left[{condition}\right]"
+
+    def cases(self, condition: str, one: str, other: str) -> str:
+        return rf"\begin{{cases}} {one} & {condition} \\ {other} & \text{{else}} \end{{cases}}"
 
     def brackets(self, text: str) -> str:
         return rf"\left({text}\right)"

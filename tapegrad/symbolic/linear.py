@@ -57,7 +57,7 @@ def matrix_of(x: Any, tangent: Value) -> Any:
     if x == tangent:
         return Identity(tangent.shape[0])
     if isinstance(x, MatAdd):
-        return al.add(*[matrix_of(t, tangent) for t in x.args if depends(t, tangent)])
+        return al.collected([matrix_of(t, tangent) for t in x.args if depends(t, tangent)])
     if isinstance(x, MatMul):
         return _of_product(x, tangent)
     if isinstance(x, HadamardProduct):

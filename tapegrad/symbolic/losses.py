@@ -14,8 +14,9 @@ from tapegrad.transforms import grad
 
 from .constants import zeros
 from .expressions import TIME, Value, replaced
+from .naming import plain
 from .reading import Reader, matrix_shape
-from .subject import Subject, float64, plain
+from .subject import Subject, float64
 
 
 def loss_gradients(subject: Subject, loss: Callable | None, target: Any) -> tuple[dict[Value, Any], list[Value]]:

@@ -22,7 +22,7 @@ from sympy import (
 from sympy.core.symbol import Str
 
 from . import algebra as al
-from .constants import MINUS_ONE, ONE, is_ones
+from .constants import MINUS_ONE, ONE, is_linear, is_ones, is_zero
 from .equations import OrderedProduct, TimeSum
 from .expressions import Applied, Named, Node, Scaled, Value, values_in
 from .jacobians import Partial
@@ -111,10 +111,15 @@ class Printer(ABC):
     @abstractmethod
     def partial(self, above: str, below: str) -> str: ...
     @abstractmethod
+    def indicator(self, condition: str) -> str: ...
+    @abstractmethod
+    def cases(self, condition: str, one: str, other: str) -> str: ...
+    @abstractmethod
     def part(self, base: str, places: str) -> str: ...
     @abstractmethod
     def blocks(self, rows: list[list[str]]) -> str: ...
 
+    signs: dict[str, str] = {}  # of comparisons
     circle = dot = ones = identity = zero = ""
     fraction = PRODUCT  # how strongly dL/dx holds together
 
@@ -188,11 +193,6 @@ def is_diagonal(p: Printer, x: Any) -> bool:
     return x.shape[1:] == (1,) and x.shape[0] != 1 and sum(is_linear(f) for f in x.args if not is_inverse(f)) == 1
 
 
-def is_linear(x: Any) -> bool:
-    """Whether an expression is one in which derivatives are linear, such as an adjoint."""
-    return any(v.role in al.LINEAR for v in values_in(x))
-
-
 def _power(p: Printer, x: HadamardPower) -> tuple[str, int]:
     base, exponent = x.args
     if exponent == -1:
@@ -214,7 +214,35 @@ def _scaled(p: Printer, x: Scaled) -> tuple[str, int]:
 
 
 def _applied(p: Printer, x: Applied) -> tuple[str, int]:
+    if x.function in RELATIONS or x.function == "logical_not":
+        return relation(p, x), SUM
+    if x.function == "where":
+        condition, one, other = x.operands
+        if is_ones(one) and is_zero(other):
+            return p.indicator(relation(p, condition)), ATOM
+        if is_zero(one) and is_ones(other):
+            return p.indicator(relation(p, condition, negated=True)), ATOM
+        if is_zero(one) and condition == Applied("less_equal", other, one):
+            return p.call("relu", [p(other)]), ATOM
+        return p.cases(relation(p, condition), p(one), p(other)), ATOM
     return p.call(x.function, [p(a) for a in x.operands]), ATOM
+
+
+RELATIONS = {"less": ("<", ">="), "less_equal": ("<=", ">"), "equal": ("==", "!=")}
+TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+
+
+def relation(p: Printer, x: Any, negated: bool = False) -> str:
+    """A comparison, with the number on its right if there is one."""
+    if isinstance(x, Applied) and x.function == "logical_not":
+        return relation(p, x.operands[0], not negated)
+    if not (isinstance(x, Applied) and x.function in RELATIONS):
+        return p.call("not", [p(x)]) if negated else p(x)
+    sign = RELATIONS[x.function][negated]
+    left, right = x.operands
+    if not values_in(left):
+        left, right, sign = right, left, TURNED[sign]
+    return f"{p(left)} {p.signs[sign]} {p(right)}"
 
 
 def _named(p: Printer, x: Named) -> tuple[str, int]:
@@ -295,6 +323,10 @@ def _columns(p: Printer, x: Columns) -> tuple[str, int]:
     return p(function.xreplace({hole: Bare(p(matrix), hole.shape)})), ATOM
 
 
+def limits(x: Any) -> list[str]:
+    return [str(limit).replace(" ", "") for limit in x.limits]
+
+
 _RULES: list[tuple[Any, Any]] = [
     (Value, _value),
     (Bare, lambda p, x: (x.args[0].name, ATOM)),
@@ -312,6 +344,6 @@ _RULES: list[tuple[Any, Any]] = [
     (Named, _named),
     (Columns, _columns),
     (Partial, lambda p, x: (p.partial(p.value(x.value), p.value(x.by)), ATOM)),
-    (TimeSum, lambda p, x: (p.total(p(x.term, PRODUCT), *[str(a) for a in x.limits]), PRODUCT)),
-    (OrderedProduct, lambda p, x: (p.chain(p(x.term, ATOM), *[str(a) for a in x.limits]), PRODUCT)),
+    (TimeSum, lambda p, x: (p.total(p(x.term, PRODUCT), *limits(x)), PRODUCT)),
+    (OrderedProduct, lambda p, x: (p.chain(p(x.term, ATOM), *limits(x)), PRODUCT)),
 ]

@@ -23,7 +23,7 @@ from tapegrad.tensor import aval_of
 
 from . import algebra as al
 from . import gathers
-from .constants import MINUS_ONE, is_scalar, number, ones
+from .constants import MINUS_ONE, is_linear, is_scalar, number, ones, zeros
 from .expressions import Applied, Layout, Named, Operation, Shape, Value
 from .products import contraction
 from .softmax import logarithm, total_of
@@ -224,7 +224,16 @@ def _elementwise(reader: Reader, node: Node, args: list[Any]) -> Any:
         return ARITHMETIC[name](*parts)
     if name == "log":
         return logarithm(parts[0])
+    if name == "where" and any(is_linear(branch) for branch in parts[1:]):
+        return chosen(*parts)
     return Applied(name, *parts)
+
+
+def chosen(condition: Any, x: Any, y: Any) -> Any:
+    """A choice in a derivative, as a sum: each branch times 1 where it is chosen and 0 elsewhere."""
+    one, none = ones(tuple(x.shape)), zeros(tuple(x.shape))
+    branches = ((x, Applied("where", condition, one, none)), (y, Applied("where", condition, none, one)))
+    return al.add(*[al.times(branch, indicator) for branch, indicator in branches])
 
 
 def _sum(reader: Reader, node: Node, args: list[Any]) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -12,19 +10,22 @@ import numpy as np
 from tapegrad import pytree
 from tapegrad.cells.base import Cell
 from tapegrad.errors import OptionError, StructureError
-from tapegrad.primitives.contract import Contract
 from tapegrad.tape import AbstractTape
 from tapegrad.tensor import aval_of
-from tapegrad.tracing import trace
+from tapegrad.tracing import tracer
 
 from . import algebra as al
 from .expressions import TIME, Applied, Layout, Named, Value
-from .reading import Reader, matrix_shape, number_of_rows
-
-CURVED = frozenset(
-    "tanh logistic exp expm1 log log1p sqrt sin cos tan arctan sinh cosh arcsinh absolute maximum minimum where "
-    "logaddexp sign power".split()
+from .naming import (
+    CURVED,
+    applied_from_the_right,
+    drop_prefix,
+    plain,
+    preactivations,
+    shared,
+    state_names,
 )
+from .reading import Reader, matrix_shape, number_of_rows
 
 
 class Leaf(NamedTuple):
@@ -81,10 +82,10 @@ class Subject:
         self.examples = tuple(
             [params] + [pytree.map(lambda a: np.broadcast_to(a[:1], (self.rows, *a.shape[1:])), t) for t in (state, x)]
         )
-        self.tape: AbstractTape = trace(step)(*self.examples)
+        self.tape: AbstractTape = tracer(step, history=True)(*self.examples)
         counts = [len(pytree.leaves(tree)) for tree in self.examples]
         self._check_result(counts[1])
-        self._drop_prefix()
+        drop_prefix(self.tape)
         self.structures = (*[pytree.structure(t) for t in self.examples], self._output_structure())
         self.next_state = [slot for slot, _ in self.tape.outputs[: counts[1]]]
         self.outputs = [slot for slot, _ in self.tape.outputs[counts[1] :]]
@@ -118,42 +119,27 @@ class Subject:
         _, structure = self.tape.structures  # type: ignore[misc]
         return pytree.structure(structure.unflatten(list(range(len(self.tape.outputs))))[1])
 
-    def _drop_prefix(self) -> None:
-        """Names from within the only other step that is called need not say so."""
-        tape = self.tape
-        prefixes = {n.split(".")[0] for names in tape.aliases.values() for n in names if n[0].isdigit()}
-        if len(prefixes) != 1:
-            return
-        (prefix,) = prefixes
-        plain_names = {n for names in tape.aliases.values() for n in names if not n.startswith(prefix + ".")}
-        start = len(prefix) + 1
-
-        def shorter(name: str) -> str:
-            short = name[start:] if name.startswith(prefix + ".") else name
-            return name if short in plain_names else short
-
-        tape.names = {slot: shorter(name) for slot, name in tape.names.items()}
-        tape.aliases = {slot: [shorter(n) for n in names] for slot, names in tape.aliases.items()}
-
     # ---- symbols ----
     def unique(self, name: str) -> str:
         """A name that no other symbol has."""
-        name = name or "v"
-        trial, n = name, 1
+        stem, _, number = name.rpartition("_")
+        stem, n = (stem, int(number)) if stem and number.isdigit() else (name, 0)
+        trial = name
         while trial in self.used:
-            trial, n = f"{name}_{n}", n + 1
+            n += 1
+            trial = f"{stem}_{n}"
         self.used.add(trial)
         return trial
 
     def _inputs(self, reader: Reader, counts: list[int]) -> list[Leaf]:
         found = []
         paths = [path for tree in self.examples for path in pytree.paths(tree)]
-        states = self._state_names(counts)
+        states = state_names(self.tape, self.next_state, self.examples[1], counts[2])
         for i, (slot, path) in enumerate(zip(self.tape.inputs, paths, strict=True)):
             aval = self.tape.aval(slot)
             layout = reader.layout(aval)
             shape = matrix_shape(layout.features)
-            turned = i < counts[0] and len(layout.features) == 2 and self._applied_from_the_right(slot)
+            turned = i < counts[0] and len(layout.features) == 2 and applied_from_the_right(self.tape, slot)
             if i < counts[0]:
                 symbol = Value(self.unique(path), shape[::-1] if turned else shape, None, "parameter")
             elif i < counts[0] + counts[1]:
@@ -161,18 +147,6 @@ class Subject:
             else:
                 symbol = Value(self.unique("x" if path == "value" else plain(path, "x")), shape, TIME, "input")
             found.append(Leaf(path, symbol, turned, layout, aval.dtype.kind == "f"))
-        return found
-
-    def _state_names(self, counts: list[int]) -> list[str]:
-        """States are called as the code calls what becomes of them."""
-        found: list[str] = []
-        inputs = set(self.tape.inputs)
-        given = {name for slot in self.tape.inputs[-counts[2] :] for name in [self.tape.names.get(slot)]}
-        for slot, path in zip(self.next_state, pytree.paths(self.examples[1]), strict=True):
-            aliases = self.tape.aliases.get(slot, []) if slot not in inputs else []
-            # A name that the input has as well is that of a variable which was given something else.
-            fitting = [name for name in aliases if name not in found and name not in given]
-            found.append(fitting[0] if fitting else plain(path, "s"))
         return found
 
     def _output(self, k: int, slot: int) -> Value:
@@ -183,19 +157,6 @@ class Subject:
         name = "y" if len(self.outputs) == 1 else f"y_{k + 1}"
         return Value(self.unique(name), matrix_shape(layout.features), TIME, "output")
 
-    def _applied_from_the_right(self, slot: int) -> bool:
-        """Whether a weight is used as in ``x @ W``, so that a book writes its transpose in front of a column."""
-        votes = 0
-        for node in self.tape.nodes:
-            if node is None or not isinstance(node.primitive, Contract) or slot not in node.slots:
-                continue
-            spec = node.options["spec"]
-            mine, other = (spec.left, spec.right) if node.slots[0] == slot else (spec.right, spec.left)
-            summed = [a for a, label in enumerate(mine) if label in other and label not in spec.out]
-            if len(summed) == 1:
-                votes += 1 if summed[0] == 0 else -1
-        return votes > 0
-
     def _values(self, reader: Reader) -> tuple[dict[int, Value], set[int]]:
         """A symbol for each named value and state, and for the sums that functions of elements are applied to."""
         inputs = set(self.tape.inputs) | set(self.tape.consts)
@@ -205,11 +166,13 @@ class Subject:
                 state_of.setdefault(slot, leaf.symbol.name)
         known = {*inputs, *state_of}
         names = {slot: name for slot, name in self.tape.names.items() if slot not in known}
-        helpers = self._preactivations(set(names) | set(state_of) | inputs)
+        known.update(names)
+        helpers = preactivations(self.tape, known, set(self.tape.inputs[: len(self.params)]))
+        repeated = shared(self.tape, {*known, *helpers})
         values: dict[int, Value] = {}
         found_helpers = set()
         sole = len(helpers) == 1
-        for slot in sorted({*names, *state_of, *helpers}):
+        for slot in sorted({*names, *state_of, *helpers, *repeated}):
             aval = self.tape.aval(slot)
             if aval.dtype.kind != "f":
                 continue
@@ -217,36 +180,14 @@ class Subject:
                 name = state_of[slot]
             elif slot in names:
                 name = self.unique(names[slot])
+            elif slot in repeated:
+                name = self.unique("v_1")
             else:
                 made = names.get(helpers[slot]) or state_of.get(helpers[slot])
                 name = self.unique("a" if sole or not made else f"a_{made}")
                 found_helpers.add(slot)
             values[slot] = Value(name, matrix_shape(reader.layout(aval).features), TIME)
         return values, found_helpers
-
-    def _preactivations(self, known: set[int]) -> dict[int, int]:
-        """Sums with products that a function of elements is applied to, each with the slot of what it gives."""
-        found: dict[int, int] = {}
-        for slot, node in enumerate(self.tape.nodes):
-            if node is None or node.primitive.multiple or node.primitive.name not in CURVED:
-                continue
-            for s in node.slots:
-                if s >= 0 and s not in known and self._is_affine(s, known):
-                    found.setdefault(s, slot)
-        return found
-
-    def _is_affine(self, slot: int, known: set[int]) -> bool:
-        """Whether a value is a product, or a sum with one among its terms, values with names not looked into."""
-        todo = [slot]
-        while todo:
-            node = self.tape.nodes[todo.pop()]
-            if node is None or node.primitive.multiple:
-                continue
-            if isinstance(node.primitive, Contract):
-                return True
-            if node.primitive.name in ("add", "subtract"):
-                todo.extend([s for s in node.slots if s >= 0 and s not in known])
-        return False
 
     def arguments(self) -> set[int]:
         """The named values that a function of elements is applied to."""
@@ -292,16 +233,6 @@ class Subject:
             for i, value in enumerate(made):
                 env[slot + i] = value + added[slot + i] if slot + i in added else value
         return {slot: env[slot] for slot in wanted}
-
-
-def plain(path: str, base: str) -> str:
-    """A path of a pytree as a name: ``layers[0].h`` is ``layers_0_h``, and a lone leaf takes ``base``."""
-    if path == "value":
-        return base
-    name = re.sub(r"\W+", "_", path).strip("_")
-    if not name or name[0].isdigit() or keyword.iskeyword(name):
-        name = f"{base}_{name}"
-    return name
 
 
 def subject(cell: Any, params: Any = None, state: Any = None, x: Any = None) -> Subject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unicodedata import normalize
 
 from .expressions import Value
 from .printing import GREEK, Letters, Printer, decimal
@@ -18,10 +19,12 @@ ACCENTS = {"hat": "\u0302", "tilde": "\u0303", "bar": "\u0304", "dot": "\u0307",
 class TextPrinter(Printer):
     circle, dot, ones, identity, zero = " ⊙ ", " ", "1", "I", "0"
 
+    signs = {"<": "<", "<=": "≤", ">": ">", ">=": "≥", "==": "=", "!=": "≠"}
+
     def value(self, x: Value) -> str:
         letters = Letters(self.notation.name(x.name))
         base = SIGNS[letters.base] if letters.base in GREEK else letters.base
-        base += ACCENTS.get(letters.accent, "")
+        base = normalize("NFC", base + ACCENTS.get(letters.accent, ""))
         if letters.above:
             base += f"^({letters.above})"
         below = "_" + letters.below if letters.below else ""
@@ -50,6 +53,12 @@ class TextPrinter(Printer):
 
     def part(self, base: str, places: str) -> str:
         return f"{base}[{places}]"
+
+    def indicator(self, condition: str) -> str:
+        return f"[{condition}]"
+
+    def cases(self, condition: str, one: str, other: str) -> str:
+        return f"({one} if {condition} else {other})"
 
     def brackets(self, text: str) -> str:
         return f"({text})"

@@ -10,9 +10,6 @@ from .clipping import clip_by_global_norm as clip_by_global_norm
 from .clipping import clip_by_value as clip_by_value
 from .clipping import global_norm as global_norm
 from .clipping import non_finite as non_finite
-from .loop import Fit as Fit
-from .loop import Report as Report
-from .loop import TrainingState as TrainingState
 from .loop import fit as fit
 from .optimizers import SGD as SGD
 from .optimizers import Adam as Adam
@@ -21,3 +18,7 @@ from .optimizers import Optimizer as Optimizer
 from .optimizers import RMSProp as RMSProp
 from .sampling import probabilities as probabilities
 from .sampling import sample as sample
+from .state import Best as Best
+from .state import Fit as Fit
+from .state import Report as Report
+from .state import TrainingState as TrainingState

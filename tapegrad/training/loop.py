@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,79 +14,9 @@ from ..errors import NonFiniteError, OptionError
 from ..transforms import value_and_grad
 from .clipping import clip_by_global_norm, clip_by_value, global_norm, non_finite
 from .optimizers import Optimizer
+from .state import Best, Fit, Report, TrainingState
 
-__all__ = ["Fit", "Report", "TrainingState", "fit"]
-
-
-@dataclass(frozen=True)
-class TrainingState:
-    """Everything that a training run needs in order to go on.
-
-    Attributes
-    ----------
-    params : pytree
-    opt_state : pytree
-        From the optimiser's ``init`` or ``update``.
-    carry : pytree or None
-        What one batch hands to the next, such as the cells' state in truncated BPTT.
-    step : int
-        The number of updates made.
-    """
-
-    params: Any
-    opt_state: Any
-    carry: Any = None
-    step: int = 0
-
-    @classmethod
-    def start(cls, params: Any, optimizer: Optimizer, carry: Any = None) -> TrainingState:
-        """The state before the first step."""
-        return cls(params, optimizer.init(params), carry)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What ``on_step`` of :func:`fit` is told after each step.
-
-    Attributes
-    ----------
-    state : TrainingState
-        After the step.
-    loss : float
-        Of this step's batch, before the update.
-    gradient_norm : float
-        The global norm before clipping.
-    held_out : float or None
-        The evaluation, after the steps that were followed by one.
-    seconds : float
-        Since the loop began.
-    """
-
-    state: TrainingState
-    loss: float
-    gradient_norm: float
-    held_out: float | None
-    seconds: float
-
-
-@dataclass
-class Fit:
-    """What :func:`fit` returns.
-
-    Attributes
-    ----------
-    state : TrainingState
-    losses : list of float
-        One for each step that was made.
-    evaluations : list of (int, float)
-        (updates made, held-out value).
-    seconds : float
-    """
-
-    state: TrainingState
-    losses: list[float] = field(default_factory=list)
-    evaluations: list[tuple[int, float]] = field(default_factory=list)
-    seconds: float = 0.0
+__all__ = ["fit"]
 
 
 def fit(
@@ -127,7 +57,8 @@ def fit(
     clip_norm, clip_value : float, optional
         See :func:`clip_by_global_norm`, :func:`clip_by_value`; by value comes first.
     evaluate : callable, optional
-        ``evaluate(params)`` gives the held-out value; called every ``evaluate_every`` steps, and after the last.
+        ``evaluate(params)`` gives the held-out value; called every ``evaluate_every`` steps, and after the last. The
+        parameters with the lowest are kept in ``state.best``, over all the runs that a state has gone through.
     on_step : callable, optional
         Receives a :class:`Report` after each step. Its state is complete: saving it is a checkpoint.
     progress : bool, optional
@@ -160,6 +91,8 @@ def fit(
             if evaluate is not None and (finished or (evaluate_every and state.step % evaluate_every == 0)):
                 held_out = _evaluated(evaluate, state)
                 result.evaluations.append((state.step, held_out))
+                if state.best is None or held_out < state.best.held_out:
+                    state = replace(state, best=Best(state.params, held_out, state.step))
             result.state = state
             result.losses.append(value)
             result.seconds = time.perf_counter() - begun

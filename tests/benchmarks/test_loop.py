@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.benchmarks import loop, processes
+from tapegrad.benchmarks import bandwidth, loop, processes
 from tapegrad.benchmarks.spellings import SPELLINGS
+from tapegrad.benchmarks.timing import Times
 from tapegrad.benchmarks.work import Shape, Work
 from tapegrad.cells import LSTM
 from tapegrad.cli import main
@@ -21,6 +22,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(loop, "CELLS", "elman")
     monkeypatch.setattr(loop, "THREADED", (Shape(3, 2, 3, 4),))
     monkeypatch.setattr(loop, "fma_peak", lambda dtype, threads: 4e9)
+    monkeypatch.setattr(loop, "memory_bandwidth", lambda threads: 10.0)
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -58,8 +60,36 @@ def test_threads_are_compared_where_there_are_two(monkeypatch):
     (row,) = loop.threads(2)
     assert (row["cell"], row["T, B, I, H"]) == ("elman", "3, 2, 3, 4")
     assert row["ratio"] == pytest.approx(row["one, ms"] / row["two, ms"])
+    assert row["CPU"] > 0.0
+    assert float(row["memory"].rstrip(" %")) == pytest.approx(10 * row["GB/s"], abs=0.06)
     monkeypatch.setattr(loop, "processors", lambda: [0])
     assert loop.threads(2) == []
+
+
+def test_the_least_of_the_rounds_and_the_processor_time_are_compared(monkeypatch):
+    monkeypatch.setenv("TAPEGRAD_NUM_THREADS", "2")
+    monkeypatch.setattr(loop, "processors", lambda: [0, 1])
+    times = {"1": Times(seconds=[3e-3, 2e-3, 9e-3]), "2": Times(seconds=[1e-3, 5e-3, 7e-3])}
+    times["1"].others, times["2"].others = [0.0, 0.5, 0.1], [0.2, 0.1, 0.3]
+    given = []
+    monkeypatch.setattr(loop, "in_turn", lambda work, *options: given.append(options) or times)
+    spent = iter([0.3, 0.2, 0.4, 0.5, 0.25, 0.3])
+    monkeypatch.setattr(loop, "_processor_seconds", lambda once: next(spent))
+    monkeypatch.setattr(loop.os, "cpu_count", lambda: 5)
+    (row,) = loop.threads(3, 7.0)
+    assert given == [(3, 3.0, 7.0, 3, loop.SHORT)], "rounds, budget, patience, processors to spare, least seconds"
+    assert row["others"] == "0.2"
+    assert (row["one, ms"], row["two, ms"], row["ratio"], row["CPU"]) == pytest.approx((2.0, 1.0, 2.0, 1.25))
+
+
+def test_the_bandwidth_of_memory_is_that_of_the_fastest_round(monkeypatch):
+    monkeypatch.setattr(bandwidth, "SIZE", 4000)
+    spans = iter([2e-6] * 3 + [1e-6] + [5e-6] * 8)
+    monkeypatch.setattr(bandwidth, "_round", lambda pairs: next(spans) * len(pairs))
+    assert bandwidth.memory_bandwidth(2) == pytest.approx(2 * 4000 * 2 / 2e-6 / 1e9)
+    monkeypatch.undo()
+    monkeypatch.setattr(bandwidth, "SIZE", 1 << 20)
+    assert 0.1 < bandwidth.memory_bandwidth(2) < 10_000
 
 
 def test_bytes_are_those_of_what_is_read_and_written_at_each_step():

@@ -11,7 +11,7 @@ from tapegrad.benchmarks.catalogue import CELLS
 from tapegrad.benchmarks.contenders import Contender, backend_contender
 from tapegrad.benchmarks.suite import Measured, Row, Settings, compared, measure
 from tapegrad.benchmarks.timing import Times
-from tapegrad.benchmarks.work import Results, Shape, Work
+from tapegrad.benchmarks.work import Results, Shape, Work, tolerance
 from tapegrad.errors import UnsupportedPrimitive
 
 SHAPE = Shape(5, 3, 2, 4)
@@ -60,7 +60,7 @@ FAULTS = {
 
 
 def test_a_wrong_forward_pass_is_an_error(work):
-    row = compared(peer(work, spoil_forward=lambda ys: one_entry(ys[0])), work.truth(), 1e-4)
+    row = compared(peer(work, spoil_forward=lambda ys: one_entry(ys[0])), work.truth(), tolerance("float32", SHAPE.T))
     assert row.wrong
     assert row.error.startswith("WRONG: forward off by 3.0e-04")
 
@@ -79,6 +79,36 @@ def test_a_wrong_result_is_an_error_and_no_time(work, fault, monkeypatch):
     assert "WRONG" in record.table(measured)
 
 
+SMALL_FAULTS = {
+    "a thousandth": lambda found: np.multiply(found.gradients["W_ho"], 1.001, out=found.gradients["W_ho"]),
+    "two gates exchanged": FAULTS["two gates exchanged"],
+    "one step left out": lambda found: found.ys[0][-1].fill(0.0),
+}
+
+
+@pytest.mark.parametrize("fault", SMALL_FAULTS)
+def test_small_faults_are_found_in_long_sequences(fault):
+    shape = Shape(784, 3, 1, 5)
+    work = Work.draw("lstm", CELLS["lstm"].build(shape), shape)
+    expected, allowed = work.truth(), tolerance("float32", shape.T)
+    wrong, right = (compared(made, expected, allowed) for made in (peer(work, spoil=SMALL_FAULTS[fault]), peer(work)))
+    assert wrong.wrong
+    assert not right.error
+
+
+def test_what_is_allowed_follows_the_length_of_the_work(monkeypatch):
+    allowed = []
+
+    def compared(made, expected, most):
+        allowed.append(most)
+        return Row(made.name, True, "not timed")
+
+    monkeypatch.setattr(suite, "compared", compared)
+    for steps in (4, 16):
+        measure(CELLS["elman"], Shape(steps, 2, 1, 2), Settings([], ["reference"], [], dtype="float64"))
+    assert allowed == [tolerance("float64", 4), tolerance("float64", 16)]
+
+
 def test_a_contender_that_cannot_or_fails_is_said_to(work):
     expected = work.truth()
 
@@ -88,7 +118,7 @@ def test_a_contender_that_cannot_or_fails_is_said_to(work):
 
         contender = peer(work)
         contender.both = both
-        return compared(contender, expected, 1e-4)
+        return compared(contender, expected, tolerance("float32", SHAPE.T))
 
     row = raises(UnsupportedPrimitive("backend 'x' cannot run the primitive 'gather'"))
     assert row.error == "cannot run it: backend 'x' cannot run the primitive 'gather'"

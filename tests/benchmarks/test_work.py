@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.benchmarks.work import Results, Shape, Work, deviation, parse_shapes
+from tapegrad.benchmarks.work import Results, Shape, Work, deviation, parse_shapes, tolerance
 from tapegrad.cells import LSTM, Cell, Input, Parameter, State
 from tapegrad.errors import OptionError
 
@@ -75,6 +75,14 @@ def test_deviation_is_relative_to_the_largest_entry_and_finds_what_is_missing():
         assert deviation(found._replace(gradients=gradients), expected)["gradients"] == infinite
     assert deviation(found._replace(ys=[]), expected)["ys"] == infinite
     assert deviation(found._replace(ys=[np.ones(3)]), expected)["ys"] == infinite
+
+
+def test_what_is_allowed_grows_with_the_root_of_the_length_and_never_hides_a_thousandth():
+    assert tolerance("float32", 400) == pytest.approx(2 * tolerance("float32", 100))
+    assert tolerance("float64", 784) < 1e-12
+    drawn2 = 1.2e-4  # what all libraries are off by at this length
+    assert drawn2 < tolerance("float32", 784) < 3e-4
+    assert tolerance("float32", 10**7) < 1e-3 / 1.5
 
 
 def test_shapes():

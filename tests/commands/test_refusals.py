@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tapegrad.commands.models import load_model
 from tapegrad.training import load_checkpoint, save_checkpoint
 from tests.commands.conftest import TEXT, train
 
@@ -26,6 +27,9 @@ def write_files(here):
     config = load_checkpoint(here / "model").config
     arrays = {"params": {"E": np.zeros(3, np.float32)}}
     save_checkpoint(here / "hollow", arrays, config)
+    params = load_model(here / "model").params
+    save_checkpoint(here / "no_last", {"params": params}, {**config, "best": {"held_out": 1.5, "step": 2}})
+    save_checkpoint(here / "odd_best", {"params": params}, {**config, "best": {"held_out": 1.5}})
     save_checkpoint(here / "no_settings", arrays, {**config, "settings": {"cell": "lstm"}})
     save_checkpoint(here / "odd_settings", arrays, {**config, "settings": {**config["settings"], "hidden": -3}})
     save_checkpoint(here / "own", arrays, {**config, "settings": {**config["settings"], "cell": "own_cells:Mine"}})
@@ -75,6 +79,8 @@ REFUSED = [
     (["train", "--resume", "missing"], "cannot read the model 'missing': No such file"),
     (["train", "--resume", "cut", "--save", "cut"], "'cut' is not a tapegrad model, or is damaged"),
     (["train", "--resume", "hollow"], "'hollow' lacks an array: params/"),
+    (["train", "--resume", "no_last"], "'no_last' lacks an array: last/"),
+    (["train", "--resume", "odd_best"], "'odd_best' is damaged: its configuration lacks or misstates 'step'"),
     (["train", "--resume", "model", "--hidden", 9], "--hidden 9: the run in 'model' has 8"),
     (["train", "--resume", "model", "--cell", "elman"], "--cell elman: the model in 'model' has the cell"),
     (

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tapegrad.training import load_checkpoint
+from tapegrad.training.char_model import CharModel
 from tests.commands.conftest import train
 
 
@@ -38,8 +39,9 @@ def test_interrupted_and_resumed_is_as_never_interrupted(here):
     )
     assert load_checkpoint(here / "part").config["step"] == step
 
-    rest = start("train", "--resume", "part", "--save", "part", "--steps", step + 7, "--sample", 20, cwd=here)
-    whole = start(*train("--steps", step + 7, "--save", "whole"), cwd=here)
+    more = "--steps", step + 7, "--evaluate-every", 10, "--sample", 20
+    rest = start("train", "--resume", "part", "--save", "part", *more, cwd=here)
+    whole = start(*train("--save", "whole", *more), cwd=here)
     (rest_out, rest_err), (whole_out, _) = rest.communicate(timeout=60), whole.communicate(timeout=60)
     assert (rest.returncode, rest_err) == (0, "")
     assert f"going on after step {step:,}" in rest_out
@@ -61,6 +63,42 @@ def test_resumed_in_parts_is_bit_for_bit_one_run(program, here, cell):
     for steps in (5, 9):
         assert program("train", "--resume", "part", "--cell", cell, "--steps", steps, "--save", "part")[0] == 0
     assert_same_run(here / "part", here / "whole")
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """Let evaluations give certain values: best after 4 steps."""
+    values = {2: 5.0, 4: 1.5, 6: 3.0, 8: 2.0}
+
+    def judge(steps):
+        left = [values[step] for step in steps]
+        monkeypatch.setattr(CharModel, "bits_per_character", lambda *_, **__: left.pop(0))
+
+    return judge
+
+
+def test_the_best_parameters_are_the_model_and_training_goes_on_from_the_last(program, judged):
+    often, written = ("--learning-rate", 0.3, "--evaluate-every", 2), []
+    for name, steps in {"four": (2, 4), "six": (2, 4, 6), "eight": (2, 4, 6, 8)}.items():
+        judged(steps)
+        status, out, _ = program(*train("--steps", steps[-1], "--save", name, *often))
+        assert status == 0
+        written.append(out.split("written by the model")[1])
+    assert re.search("^the best on the held-out text: what there was after 4 steps, which is kept$", out, re.M)
+    assert "\nheld out after 4 of 8 steps: 1.500 bits per character; " in out
+    four, six, eight = map(load_checkpoint, ("four", "six", "eight"))
+    assert not any(key.startswith("last/") for key in four.arrays), "the best is the last"
+    for key in four.arrays:
+        if key.startswith("params/"):
+            last = key.replace("params/", "last/")
+            assert four.arrays[key].tobytes() == six.arrays[key].tobytes() != six.arrays[last].tobytes()
+    greedy = ["sample", "--temperature", 0, "--length", 40, "--model"]
+    assert program(*greedy, "six") == program(*greedy, "four")
+    judged([8])
+    status, rest, _ = program("train", "--resume", "six", "--steps", 8, "--save", "six", "--sample", 20)
+    assert (status, "held out after 4 of 8 steps: 1.500" in rest) == (0, True)
+    assert {*written} == {rest.split("written by the model")[1]}
+    assert_same_run("six", "eight")
 
 
 def test_what_a_resumed_run_may_change(program, model):

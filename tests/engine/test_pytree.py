@@ -107,7 +107,8 @@ def test_what_does_not_fit_is_refused():
     ("error", "builtin"),
     [("ShapeError", ValueError), ("DtypeError", TypeError), ("StructureError", ValueError), ("TracingError", TypeError),
      ("UnsupportedPrimitive", NotImplementedError), ("UnsupportedPrimitive", TypeError), ("BackendError", RuntimeError),
-     ("NonFiniteError", FloatingPointError), ("OptionError", ValueError), ("FileError", OSError)],
+     ("NonFiniteError", FloatingPointError), ("OptionError", ValueError), ("FileError", OSError),
+     ("MissingLibrary", ImportError)],
 )  # fmt: skip
 def test_errors_are_those_that_a_numpy_user_catches(error, builtin):
     made = getattr(tg.errors, error)

@@ -2,6 +2,7 @@ import os
 import re
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,6 +74,38 @@ def test_reports_and_evaluations():
     assert reports[0].gradient_norm > 0
 
 
+def kept(values, state=None, seen=None):
+    """The end of a run of three more steps, after each of which the evaluation gives one of these values."""
+    told, steps = iter(values), 3 if state is None else state.step + 3
+    return fit(
+        distance,
+        state or zeros(),
+        noisy_target,
+        SGD(0.1),
+        steps=steps,
+        evaluate=lambda params: next(told),
+        evaluate_every=1,
+        on_step=None if seen is None else seen.append,
+    ).state
+
+
+def test_the_parameters_of_the_lowest_evaluation_are_kept():
+    seen = []
+    state = kept([3.0, 1.0, 2.0], seen=seen)
+    assert (state.best.step, state.best.held_out, state.step) == (2, 1.0, 3)
+    np.testing.assert_array_equal(state.best.params["w"], seen[1].state.params["w"])
+    assert not np.array_equal(state.best.params["w"], state.params["w"])
+    assert [report.state.best.step for report in seen] == [1, 2, 2], "a report's state is complete"
+    assert kept([1.0, 1.0, 1.0]).best.step == 1
+    assert fit(distance, zeros(), noisy_target, SGD(0.1), steps=2).state.best is None
+
+
+def test_a_run_that_goes_on_has_to_do_better_than_before():
+    state = kept([3.0, 1.0, 2.0])
+    assert kept([1.5, 1.5, 1.5], state).best is state.best
+    assert kept([1.5, 0.5, 1.5], state).best.step == 5
+
+
 def test_time_limits():
     start = time.perf_counter()
     result = fit(distance, zeros(), noisy_target, SGD(0.1), seconds=0.2, evaluate=lambda params: 1.0)
@@ -107,7 +140,8 @@ def test_a_run_stopped_and_read_from_disk_continues_bit_for_bit(tmp_path, optimi
     second = fit(leaky, state, noisy_target, optimizer, steps=12, **options)
     assert first.losses + second.losses == whole.losses
     assert set(second.evaluations) <= set(whole.evaluations)
-    for a, b in zip(pytree.leaves(second.state), pytree.leaves(whole.state), strict=True):
+    states = (replace(run.state, best=None) for run in (second, whole))
+    for a, b in zip(*map(pytree.leaves, states), strict=True):
         assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
