@@ -52,7 +52,7 @@ def check_backward(
           ``values`` (for a state (T + 1, ...), or (T, ...) without that by the first one). With them mistakes
           are told apart that the gradients mix.
     cell, params, state, x
-        As for :func:`derive`.
+        As for :func:`derive`; they count by their shapes. Integer inputs are drawn from the rows of ``x``.
     steps : int
         T; 1 checks the backward pass of a single step.
     seed : int
@@ -91,14 +91,14 @@ def check_backward(
     >>> check_backward(backward, Elman(2, 3))
     The backward pass of Elman is wrong.
     δh_t lacks the term W_hhᵀ δa_{t+1}, first at t = 3 (row 2)
-        derived: δh_t = W_hhᵀ δa_{t+1} + ∂L_t/∂h_t
+        derived: δh_t = ...
         also explains: ∂L/∂W_hh, ∂L/∂W_xh, ∂L/∂b_h
     """
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
         raise OptionError(f"check_backward: steps={steps!r}, expected an integer of at least 1")
     derivation = derive(cell, params, state, x, notation=notation)
     with_state = _takes_four(student)
-    lesson = Lesson(derivation, int(steps), np.random.default_rng(seed), with_state)
+    lesson = Lesson(derivation, int(steps), np.random.default_rng(seed), with_state, x)
     arguments = [lesson.params, lesson.values(), lesson.outputs, lesson.final][: 4 if with_state else 3]
     answer = student(*[pytree.map(np.copy, tree) for tree in arguments])
     grads, adjoints = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, {})

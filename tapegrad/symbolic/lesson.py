@@ -24,16 +24,22 @@ class Lesson:
         Of one step more than there are: see :class:`Follower`.
     """
 
-    def __init__(self, derivation: Derivation, steps: int, rng: np.random.Generator, with_state: bool):
+    def __init__(
+        self, derivation: Derivation, steps: int, rng: np.random.Generator, with_state: bool = True, x: Any = None
+    ):
         self.derivation, self.steps = derivation, steps
         self.subject = subject = derivation.subject
         examples = [pytree.leaves(tree) for tree in subject.examples]
+        if x is not None:
+            examples[2] = pytree.leaves(x)
 
         def drawn(k: int, leaf: Any, i: int, lead: tuple[int, ...] = ()) -> np.ndarray:
             if leaf.floating:
                 return np.asarray(0.8 * rng.standard_normal((*lead, *leaf.layout.features)))
-            held = examples[k][i] if k == 0 else examples[k][i][0]
-            return np.broadcast_to(held, (*lead, *leaf.layout.features))
+            held = np.asarray(examples[k][i])
+            if k == 2:
+                return held[rng.integers(0, len(held), lead)]
+            return held if k == 0 else held[0]
 
         def tree(k: int, leaves: list[Any], lead: tuple[int, ...] = ()) -> Any:
             return subject.structures[k].unflatten([drawn(k, leaf, i, lead) for i, leaf in enumerate(leaves)])

@@ -21,8 +21,9 @@ class Mistake(NamedTuple):
     Attributes
     ----------
     kind : {"term", "later", "sign", "twice", "factor", "pairs", "instead", "exchanged"}
-        A term that is missing, all terms of t + 1, a term with the wrong sign, or counted twice; a factor that is missing; another vector in an
-        outer product; something in the place of something else; two values exchanged everywhere.
+        A term that is missing, all terms of t + 1, a term with the wrong sign, or counted twice; a factor that is
+        missing; another vector in an outer product; something in the place of something else; two values exchanged
+        everywhere.
     old, new : expression
         What is missing or stands wrong, and what stands there.
     term : expression or None
@@ -170,7 +171,7 @@ def _of_product(x: MatMul) -> Iterator[tuple[Any, Any]]:
             yield None, _rebuilt(x, k, turned)
         if not factor.is_Matrix and factor != MINUS_ONE:
             yield None, MatMul(*rest) if len(rest) > 1 else rest[0]
-        if square:
+        if square and any(f.is_Matrix for f in rest):
             yield factor, MatMul(*rest) if len(rest) > 1 else rest[0]
 
 

@@ -108,14 +108,13 @@ class Search:
         """The guess that mends the first difference and leaves the fewest."""
         best: tuple[Guess, list[Difference]] | None = None
         sole = None if first.time is not None else self._total(first, backward).name
+        _, table = self.follower.follow(backward, self.given, self.gradients, sole)
         sums = [left for left in unexplained if left.role == "gradient"]
         suspects = self._suspects({d.left for d in open_} | unexplained) if len(sums) < PATIENCE else []
         for group in (self._at_all_times, self._at_some_times):
             for guess in group(first, backward, suspects):
-                if sole is not None:
-                    found, _ = self.follower.follow(guess.backward, self.given, self.gradients, sole)
-                    if any(d.left == first.left for d in found):
-                        continue
+                if sole is not None and not self._mends(guess, backward, sole, table):
+                    continue
                 left = self._differences(guess.backward, unexplained)
                 if any(d.left == first.left and d.time == first.time for d in left):
                     continue
@@ -126,6 +125,12 @@ class Search:
             if best is not None:
                 return best
         return best
+
+    def _mends(self, guess: Guess, backward: Backward, sole: str, table: dict[Any, Any]) -> bool:
+        """Whether a guess gives the gradient that was found."""
+        if guess.backward._replace(totals=backward.totals) != backward:
+            _, table = self.follower.follow(guess.backward, self.given, {}, sole)
+        return self.follower.near(self.follower.total(guess.backward.totals[sole], table), self.gradients[sole])
 
     def _total(self, difference: Difference, backward: Backward) -> Total:
         return next(total for total in backward.totals.values() if total.left == difference.left)

@@ -140,6 +140,10 @@ class Unrolled:
         self._written, self._full = written, dict[Symbol, Any]()
         self.symbols, self.definitions = written.symbols, written.definitions
 
+    def __repr__(self) -> str:
+        count = sum(a.size for arrays in self.symbols.values() for a in arrays.values())
+        return f"<unrolled: {count} symbols, {len(self.definitions)} definitions>"
+
     def written_out(self, expression: Any) -> Any:
         """An expression in symbols alone, without definitions."""
         if not self._full:

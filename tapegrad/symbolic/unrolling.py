@@ -15,9 +15,9 @@ from tapegrad.errors import OptionError, ShapeError, StructureError
 from tapegrad.tensor import aval_of
 from tapegrad.tracing import trace
 
+from .naming import plain
 from .scalar_expressions import Expressions, StopGradient, symbols
 from .scalars import is_objects, run_tape
-from .subject import plain
 
 LONG = 40  # operations in an element that has no name in the step, beyond which it gets one
 Arrays = dict[str, np.ndarray]

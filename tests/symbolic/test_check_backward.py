@@ -17,8 +17,8 @@ from tapegrad.symbolic.marking import Marker
 from tapegrad.symbolic.mistakes import mistakes
 from tapegrad.testing import cells
 from tests.symbolic.backward_passes import elman, gru, lstm
+from tests.symbolic.steps import Deep, Memory, SoftmaxRNN
 
-EVERY = pytest.mark.parametrize("variant", variants(), ids=str)
 PASSES = {"elman": (elman, Elman(2, 3)), "lstm": (lstm, LSTM(3, 2)), "gru": (gru, GRU(2, 3))}
 TOLD = pytest.mark.parametrize("told", [True, False], ids=["adjoints", "gradients alone"])
 
@@ -139,8 +139,8 @@ def test_what_comes_from_later_is_lost_with_the_last_state(told):
         return made if told else made[0]
 
     report = check_backward(nothing_from_later, LSTM(2, 3))
-    terms = " + ".join(f"W_h{gate}ᵀ δa_{gate}[t+1]" for gate in "ogfi")
-    assert report.faults[0].explanation == f"lacks the terms of t + 1, {terms}"
+    assert report.faults[0].explanation.startswith("lacks the terms of t + 1, ")
+    assert all(f"W_h{gate}ᵀ δa_{gate}[t+1]" in report.faults[0].explanation for gate in "ifgo")
     assert len(report.faults) == 1
 
 
@@ -197,11 +197,16 @@ def of_the_tape(cell):
     return backward
 
 
+ODD = {"memory": Memory(4, 3), "deep": Deep(2, 3, 3), "softmax": SoftmaxRNN(2, 3, 4)}
+BUILT = [(str(v), v.build(np.random.default_rng(3))) for v in variants()] + list(ODD.items())
+EVERY = pytest.mark.parametrize("cell", [cell for _, cell in BUILT], ids=[name for name, _ in BUILT])
+
+
 @EVERY
-def test_the_tape_is_right_and_a_change_of_it_is_wrong(variant):
-    cell = variant.build(np.random.default_rng(3))
+def test_the_tape_is_right_and_a_change_of_it_is_wrong(cell):
     right = of_the_tape(cell)
-    report = check_backward(right, cell)
+    tokens = np.array([1, 3, 0]) if isinstance(cell, Memory) else None
+    report = check_backward(right, cell, x=tokens)
     assert report, report.text()
 
     def changed(params, values, dys, dstate):
@@ -209,7 +214,7 @@ def test_the_tape_is_right_and_a_change_of_it_is_wrong(variant):
         leaves[-1] = leaves[-1] * (1 + 1e-4)
         return structure.unflatten(leaves)
 
-    report = check_backward(changed, cell)
+    report = check_backward(changed, cell, x=tokens)
     assert [fault.quantity for fault in report.faults] == [report.compared[-1]]
 
 
@@ -221,17 +226,17 @@ def test_the_tape_of_random_cells_is_right(cell, seed):
 
 
 @EVERY
-def test_each_term_of_each_equation_of_any_cell(variant):
+def test_each_term_of_each_equation_of_any_cell(cell):
     """The equations themselves, with a term missing, in the place of the function."""
-    derivation = derive(variant.build(np.random.default_rng(1)))
-    marker = Marker(Lesson(derivation, 3, np.random.default_rng(0), True))
+    derivation = derive(cell)
+    marker = Marker(Lesson(derivation, 3, np.random.default_rng(0)))
     recurrences = marker._recurrences(set())
     planted = 0
     for left, right in recurrences.items():
         for mistake in mistakes(right, [])[:2]:
             if mistake.kind != "term" or left.role != "adjoint":
                 continue
-            follower, backward = marker.follower(recurrences, marker._totals(), 1e-6)
+            follower, backward = marker.follower(recurrences, marker._totals(), 1e-10)
             changed = backward.with_recurrence(left, mistake.right)
             _, table = follower.follow(changed, {}, {})
             layouts = marker.lesson.layouts()
@@ -240,7 +245,7 @@ def test_each_term_of_each_equation_of_any_cell(variant):
                 for v in recurrences if v.role == "adjoint"
             }  # fmt: skip
             grads = {leaf.path: follower.total(changed.totals[leaf.path], table) for leaf in derivation.subject.params}
-            report = marker.marked(grads, adjoints, 1e-6)
+            report = marker.marked(grads, adjoints, 1e-10)
             assert [fault.left for fault in report.faults] == [left], report.text()
             assert report.faults[0].explanation.startswith("lacks the term"), report.text()
             planted += 1

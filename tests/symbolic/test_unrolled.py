@@ -21,6 +21,8 @@ from tapegrad.symbolic.scalar_expressions import Expressions
 from tapegrad.symbolic.scalars import run_tape
 from tapegrad.testing import cells
 from tests.cells.drawing import random_params, random_state
+from tests.symbolic.proving import draw_inputs, sequence
+from tests.symbolic.steps import Deep, Memory, SoftmaxRNN
 
 EVERY = pytest.mark.parametrize("variant", variants(), ids=str)
 DIGITS, CLOSE = 50, 1e-30
@@ -32,7 +34,7 @@ class Problem:
     def __init__(self, cell, rng, steps, draw=None):
         self.cell, self.steps = cell, steps
         self.params, self.state = random_params(cell, rng), pytree.map(lambda a: a[0], random_state(cell, rng, 1))
-        self.xs = pytree.map(lambda i: rng.standard_normal((steps, *i.shape)), cell.inputs())
+        self.xs = sequence(draw_inputs(cell, rng, steps))
         ys = cell(self.params, batch(self.xs, 1), batch(self.state, 0))[1]
         self.weights = pytree.map(lambda a: rng.standard_normal((steps, *a.shape[2:])), ys)
         if draw is not None:
@@ -52,11 +54,13 @@ class Problem:
                     ys = self.eager(params, batch(state, 0), batch(xs, 1))
                 return sum(pytree.leaves(pytree.map(lambda y, w: np.sum(y[:, 0] * w), ys, weights)))
 
-            return tg.value_and_grad(loss, argnums=(0, 1, 2))(params, state, xs)
+            by = (0, 1, 2) if floating(self.xs) else (0, 1)
+            return tg.value_and_grad(loss, argnums=by)(params, state, xs)
 
-        floats = pytree.map(lambda a: np.zeros(np.shape(a)), self.arguments())
-        tape = tg.trace(gradients)(*floats)
-        found = run_tape(tape, [data(a) for a in pytree.leaves(self.arguments())], numbers)
+        examples = pytree.map(lambda a: np.zeros(np.shape(a)) if floating(a) else a, self.arguments())
+        tape = tg.trace(gradients)(*examples)
+        given_ = [data(a) if floating(a) else a for a in pytree.leaves(self.arguments())]
+        found = run_tape(tape, given_, numbers)
         return found[0], found[1:]
 
     def eager(self, params, state, xs):
@@ -69,6 +73,10 @@ class Problem:
     def of(self, values):
         """The same order as on the tape."""
         return [a for arrays in (values.gradients, values.initial, values.inputs) for a in arrays.values()]
+
+
+def floating(tree):
+    return all(np.asarray(a).dtype.kind in "fO" for a in pytree.leaves(tree))
 
 
 def batch(tree, axis):
@@ -91,7 +99,8 @@ def worst(found, expected):
 
 def close_to_the_tape(problem, looped):
     numbers = Precision(DIGITS)
-    values = unroll(problem.cell, problem.steps).to_function(DIGITS)(
+    given_ = {} if floating(problem.xs) else {"xs": problem.xs}
+    values = unroll(problem.cell, problem.steps, **given_).to_function(DIGITS)(
         problem.params, problem.xs, problem.state, problem.weights
     )
     loss, gradients = problem.by_tape(numbers, numbers.data, looped)
@@ -125,6 +134,12 @@ def test_expressions_are_the_loop_and_the_printed_equations_to_thirty_digits(var
 @given(cells(max_states=2, max_size=2), st.integers(0, 2**32 - 1), st.booleans())
 def test_random_cells_to_thirty_digits(cell, seed, looped):
     close_to_the_tape(Problem(cell, np.random.default_rng(seed), 2), looped)
+
+
+@pytest.mark.parametrize("looped", [False, True])
+@pytest.mark.parametrize("cell", [Memory(3, 3), Deep(1, 2, 3), SoftmaxRNN(1, 2, 3)], ids=lambda c: type(c).__name__)
+def test_odd_cells_to_thirty_digits(cell, looped):
+    close_to_the_tape(Problem(cell, np.random.default_rng(0), 2), looped)
 
 
 def test_a_rule_that_is_wrong_by_a_billionth_is_seen(monkeypatch):
