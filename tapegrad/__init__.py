@@ -47,7 +47,7 @@ from .user_primitives import primitive as primitive
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("analysis", "backends", "cells", "tasks", "testing", "training")
+_SUBPACKAGES = ("analysis", "backends", "cells", "symbolic", "tasks", "testing", "training")
 
 __all__ = [
     "Tape", "Tensor", "array", "backend", "binary_cross_entropy", "checkpoint", "custom_jvp", "custom_vjp",

@@ -40,7 +40,7 @@ def input_saliency(
         L, from the outputs ``ys`` of all steps to a scalar. By default the sum of the last output, which asks what
         the cell still knows at the end.
     per_feature : bool
-        Return |dL / dx_t| for each feature instead of the norm.
+        Return abs(dL / dx_t) for each feature instead of the norm.
     checkpoint : int or "sqrt", optional
         As for :func:`tapegrad.scan`: less memory for very long sequences.
 

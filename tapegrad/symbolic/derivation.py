@@ -181,7 +181,7 @@ class Derivation:
         return self._equation(Partial(new.at(TIME), old.at(EARLIER)), OrderedProduct(step, INDEX, EARLIER + 1, TIME))
 
     def run(self, params: Any, xs: Any, state: Any = None, **given: Any) -> Run:
-        """The equations, evaluated on numbers over a whole sequence; see :class:`Run`."""
+        """The equations, evaluated on numbers over a whole sequence; see :class:`~tapegrad.symbolic.running.Run`."""
         return Run(self, params, xs, state, **given)
 
     def functions(self) -> list[str]:

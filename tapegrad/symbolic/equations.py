@@ -60,7 +60,7 @@ class Equation:
     left : Value or other symbol
     right : SymPy matrix expression
     notation : Notation
-        What :meth:`latex` and :meth:`text` follow.
+        What ``latex()`` and ``text()`` follow.
     """
 
     def __init__(self, left: Any, right: Any, notation: Notation):

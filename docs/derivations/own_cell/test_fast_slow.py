@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from tapegrad.testing import check_grads
 
-sizes = st.tuples(*[st.integers(1, 4)] * 4)  # T, B, input_size, hidden_size
+sizes = st.tuples(st.integers(1, 8), *[st.integers(1, 4)] * 3)  # T, B, input_size, hidden_size
 seeds = st.integers(0, 2**32 - 1)
 some = settings(max_examples=15, deadline=None)
 
