@@ -24,6 +24,8 @@ class Total(NamedTuple):
     ----------
     weights : tuple of float
         For each time from 1.
+    first : expression or None
+        What stands in the place of the share at t = 1.
     """
 
     name: str
@@ -32,10 +34,15 @@ class Total(NamedTuple):
     turned: bool
     features: tuple[int, ...]
     weights: tuple[float, ...]
+    first: Any = None
 
     def equation(self, derivation: Derivation) -> Equation:
         right = over_time(self.share, LAST) if self.left.role == "gradient" else self.share
         return Equation(self.left, right, derivation.notation)
+
+    def at(self, t: int) -> Any:
+        """The share at a time."""
+        return self.share if t > 1 or self.first is None else self.first
 
     def as_code(self, matrix: Any) -> Any:
         return (matrix.T if self.turned else matrix).reshape(self.features)
@@ -180,7 +187,7 @@ class Follower:
 
     def total(self, total: Total, table: Mapping[Any, Any]) -> Any:
         """A gradient, as it lies in the code."""
-        parts = [w * self.at(total.share, t, table) for t, w in enumerate(total.weights, 1) if w]
+        parts = [w * self.at(total.at(t), t, table) for t, w in enumerate(total.weights, 1) if w]
         return total.as_code(sum(parts[1:], parts[0]) if parts else np.zeros(tuple(map(int, total.left.shape))))
 
 

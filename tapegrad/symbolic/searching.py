@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .equations import Equation
-from .expressions import Value, values_in
+from .equations import Equation, at_time
+from .expressions import TIME, Value, replaced, values_in
 from .following import Backward, Difference, Follower, Total, key
 from .mistakes import Mistake, is_later, mistakes
 from .report import Fault
@@ -190,6 +190,7 @@ class Search:
     def _in_the_sum(self, total: Total, backward: Backward) -> Iterator[Guess]:
         for words, weights in _sums(total.weights):
             yield Guess(total.left, words, backward.with_total(total._replace(weights=weights)))
+        yield from self._wrapped(total, backward)
         if len(total.features) == 2 and total.features[0] == total.features[1] != 1:
             changed = backward.with_total(total._replace(turned=not total.turned))
             yield Guess(total.left, "is the transpose of what it should be", changed)
@@ -200,6 +201,15 @@ class Search:
             if other.features == total.features and other.name != total.name:
                 changed = backward.with_total(other._replace(name=total.name, left=total.left))
                 yield Guess(total.left, f"is that of {self.printer.value(_plain(other.left))}", changed)
+
+    def _wrapped(self, total: Total, backward: Backward) -> Iterator[Guess]:
+        """An index of -1 at the first step, which is the last element of an array."""
+        for value in values_in(total.share):
+            if value.time == TIME - 1:
+                last, before = value.at(self.steps), value.at(0)
+                first = replaced(at_time(total.share, TIME, 1), {before: last})
+                words = f"has {self.printer(last)} instead of {self.printer(before)} at t = 1, by an index of -1"
+                yield Guess(total.left, words, backward.with_total(total._replace(first=first)))
 
     def _of_the_whole(self, first: Difference, backward: Backward) -> Iterator[Guess]:
         """Steps that are left out, and the last state forgotten."""
@@ -233,7 +243,7 @@ class Search:
         return None
 
     def _term(self, total: Total, t: int, table: Mapping[Any, Any]) -> Any:
-        return total.weights[t - 1] * self.follower.at(total.share, t, table)
+        return total.weights[t - 1] * self.follower.at(total.at(t), t, table)
 
     def _name(self, left: Any) -> str:
         return self.printer(left)

@@ -110,6 +110,18 @@ def test_the_last_step_left_out():
     assert alone.faults[0].explanation == "and all behind it leave out t = 6 = T"
 
 
+def test_an_index_below_zero():
+    def backward(params, values, dys, dstate):
+        grads, adjoints = elman(params, values, dys, dstate)
+        hs = values["h"][1:]
+        W = sum(np.outer(hs[t - 1], adjoints["a"][t]) for t in range(len(hs)))
+        return grads | {"W_hh": W}, adjoints
+
+    (fault,) = check_backward(backward, Elman(2, 3)).faults
+    assert (fault.quantity, fault.time) == ("∂L/∂W_hh", 1)
+    assert fault.explanation == "has h_4 instead of h_0 at t = 1, by an index of -1"
+
+
 @TOLD
 def test_the_derivative_by_the_last_state_forgotten(told):
     report = check_backward(partial(elman, mistake="dstate", told=told), Elman(2, 3))
