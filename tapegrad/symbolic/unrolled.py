@@ -202,7 +202,7 @@ class Unrolled:
         wanted = self.symbols[name]
         if tree is None and name == "state":
             return dict(zip(wanted, [a for a in self._written.start if a.dtype.kind == "f"], strict=True))
-        if tree is None and name in ("weights", "target"):
+        if not wanted or (tree is None and name == "weights"):
             return None
         found = dict(zip(pytree.paths(tree), pytree.leaves(tree), strict=True))
         if set(wanted) - set(found):

@@ -261,6 +261,8 @@ def test_a_loss_of_ones_own():
         assert values.gradients[path].astype(float) == pytest.approx(gradient, abs=1e-14)
     squared = unroll(Elman(1, 1), 1, loss=lambda y, z: (y - z) ** 2, target=np.zeros((1, 1)))
     assert {s.name for s in squared.symbols["target"]["value"].flat} == {"target_1_0"}
+    with pytest.raises(StructureError, match="target lacks value"):
+        squared.values(random_params(Elman(1, 1), rng), np.zeros((1, 1)))
 
 
 def test_numbers_in_the_step_are_exact_and_data_are_what_they_are():
