@@ -66,8 +66,8 @@ def unroll(
 
     Notes
     -----
-    A number that is written in the step is exact: 0.9 is 9/10. At the kinks of relu and of maxima, and where values
-    tie, the two sides have equal shares in the derivative, as in the engine.
+    A number that is written in the step is exact: 0.9 is 9/10. Where values of a maximum tie they have equal shares
+    in the derivative, as in the engine.
 
     Examples
     --------

@@ -215,6 +215,25 @@ def test_ties_share_the_derivative_as_in_the_engine():
     assert held.gradients["b"].astype(float) == pytest.approx(tg.grad(loss)(params)["b"], abs=1e-15)
 
 
+KINKS = {
+    "relu": tg.relu,
+    "maximum": lambda a: np.maximum(a, 0.0),
+    "minimum": lambda a: np.minimum(0.0, a),
+    "absolute": np.abs,
+    "clip": lambda a: np.clip(a, -1.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_kinks_are_as_in_the_engine(name):
+    at = np.array([0.0, 1.0, -1.0, 0.5])
+    unrolled = unroll(
+        lambda p, s, x: (s, KINKS[name](p["b"] + x)), 1, params={"b": at}, state=np.zeros(1), xs=np.zeros((1, 4))
+    )
+    held = unrolled.subs(unrolled.values({"b": at}, np.zeros((1, 4))))
+    assert held.gradients["b"].astype(float).tolist() == tg.grad(lambda b: np.sum(KINKS[name](b)))(at).tolist()
+
+
 # ---- what it is ----
 
 
