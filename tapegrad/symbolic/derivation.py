@@ -68,7 +68,7 @@ def derive(
     --------
     >>> from tapegrad.cells import Elman
     >>> print(derive(Elman(3, 4)).adjoints.text())
-    δh_t = ∂L_t/∂h_t + W_hhᵀ δa_{t+1}
+    δh_t = W_hhᵀ δa_{t+1} + ∂L_t/∂h_t
     δa_t = δh_t ⊙ (1 - h_t^2)
     """
     return Derivation(subject(cell, params, state, x), notation_of(notation), loss, target)
