@@ -7,8 +7,8 @@ from typing import Any
 from sympy import HadamardProduct, Identity, MatAdd, MatMul, Transpose
 
 from . import algebra as al
-from .constants import is_scalar
-from .expressions import Named, Node, Scaled, Value, values_in
+from .constants import is_scalar, ones, zeros
+from .expressions import Applied, Named, Node, Scaled, Value, values_in
 
 
 class Columns(Node):
@@ -69,6 +69,8 @@ def matrix_of(x: Any, tangent: Value) -> Any:
         if depends(scalar, tangent):
             return al.product(matrix, matrix_of(scalar, tangent))
         return al.times(scalar, matrix_of(matrix, tangent))
+    if isinstance(x, Applied) and x.function == "where":
+        return _of_choice(x, tangent)
     if isinstance(x, Transpose) and x.args[0].shape[0] == 1:
         raise NotAMatrix
     if isinstance(x, Named) and x.shape[1:] == (1,):
@@ -78,6 +80,19 @@ def matrix_of(x: Any, tangent: Value) -> Any:
             function = x.xreplace({inner[0]: hole})
             return Columns(function, hole, matrix_of(inner[0], tangent))
     raise NotAMatrix
+
+
+def _of_choice(x: Applied, tangent: Value) -> Any:
+    """A choice between two values is the sum of both, each times 1 where it is chosen and 0 elsewhere."""
+    condition, *branches = x.operands
+    if depends(condition, tangent):
+        raise NotAMatrix
+    one, none = ones(tuple(x.shape)), zeros(tuple(x.shape))
+    chosen = [Applied("where", condition, one, none), Applied("where", condition, none, one)]
+    return al.add(*[
+        _left(al.diagonal(where), matrix_of(branch, tangent))
+        for where, branch in zip(chosen, branches, strict=True) if depends(branch, tangent)
+    ])  # fmt: skip
 
 
 def _left(scale: Any, x: Any) -> Any:
