@@ -28,6 +28,15 @@ class Node(MatrixExpr):
 
     is_commutative = False
 
+    @classmethod
+    def made(cls, *args: Any) -> Any:
+        """The expression of this class with these SymPy arguments."""
+        return Basic.__new__(cls, *args)
+
+    @property
+    def func(self) -> Any:  # SymPy makes an expression anew, with parts of it replaced, as x.func(*args)
+        return type(self).made
+
     @property
     def shape(self) -> Any:
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """Ranges of scalar expressions, by calculus: what values they take when each symbol runs over an interval.
 
-Ends are exact rational numbers wherever the mathematics gives them; others are rounded outwards, so that a range is never
-too small. Only scalar calculus in one symbol at a time is used.
+Ends are exact rational numbers wherever the mathematics gives them; others are rounded outwards, so that a range is
+never too small. Only scalar calculus in one symbol at a time is used.
 """
 
 from __future__ import annotations
@@ -10,7 +10,23 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sympy import Add, Float, Integer, Mul, Poly, PolynomialError, Rational, S, cancel, ceiling, diff, factor, floor, limit, oo
+from sympy import (
+    Add,
+    Float,
+    Integer,
+    Mul,
+    Poly,
+    PolynomialError,
+    Rational,
+    S,
+    cancel,
+    ceiling,
+    diff,
+    factor,
+    floor,
+    limit,
+    oo,
+)
 
 DIGITS = 10**12  # to which ends that are no rational numbers are rounded
 CORNERS = 9  # symbols whose ends are combined at most

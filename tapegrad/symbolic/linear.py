@@ -111,6 +111,8 @@ def _of_product(x: MatMul, tangent: Value) -> Any:
         made = matrix_of(inner, tangent)
         for factor in reversed(before):
             made = _left(factor, made)
+    elif is_scalar(inner):
+        made = al.product(*before, *after, matrix_of(inner, tangent))
     elif len(after) == 1 and after[0].shape[1] == 1 and isinstance(inner, Transpose) and not before:
         # a row of the tangent times a column: the same number as the other way round
         made = al.product(al.transposed(after[0]), matrix_of(inner.args[0], tangent))

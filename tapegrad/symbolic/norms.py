@@ -61,8 +61,6 @@ class Norms:
         """A bound of the largest singular value; of a vector, of its Euclidean length."""
         if isinstance(x, Partial):
             return self._partial(x)
-        if is_scalar(x) and not values_in_partials(x):
-            return self.ranges.magnitude(x)
         if is_diagonal(x):
             return self.ranges.magnitude(vector_of(x))
         if isinstance(x, ZeroMatrix):
@@ -123,13 +121,10 @@ class Norms:
         return sqrt(Integer(nearest)) if abs(found**2 - nearest) < 1e-12 else Rational(found * (1 + 1e-12))
 
 
-def values_in_partials(x: Any) -> bool:
-    """Whether other Jacobians stand in an expression."""
-    return bool(x.atoms(Partial)) or bool(x.atoms(Columns))
-
-
 def is_diagonal(x: Any) -> bool:
     """Whether a matrix is seen to be diagonal."""
+    if is_scalar(x):
+        return not x.atoms(Partial, Columns)
     if isinstance(x, MatMul):
         return len(x.args) == 2 and not x.args[0].is_Matrix and is_diagonal(x.args[1])
     if isinstance(x, MatAdd):
@@ -141,6 +136,8 @@ def is_diagonal(x: Any) -> bool:
 
 def vector_of(x: Any) -> Any:
     """The diagonal of a diagonal matrix."""
+    if is_scalar(x):
+        return x
     if isinstance(x, MatAdd):
         return al.add(*[vector_of(term) for term in x.args])
     if isinstance(x, MatMul):

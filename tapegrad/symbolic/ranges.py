@@ -38,6 +38,7 @@ from .function_ranges import MAGNITUDES, range_of
 from .intervals import EVERYTHING, UNIT, Interval, hull, image, scaled_interval
 
 MOVES = frozenset("getitem concatenate reshape transpose broadcast broadcast_to flip max min element".split())
+SIGNS = {"sigma": "sigma({})", "elements": "max|{}|", "rows": "rows|{}|", "columns": "columns|{}|", "of": "|{}|"}
 PROBABILITIES = ("softmax", "one_hot")
 
 
@@ -248,9 +249,7 @@ class Ranges:
 
     def norm(self, kind: str, of: Any) -> Any:
         """The symbol of a norm."""
-        signs = {"sigma": "sigma({})", "elements": "max|{}|", "rows": "rows|{}|", "columns": "columns|{}|", "of": "|{}|"}
-        what = str(of).replace(" ", "")
-        symbol = Symbol(signs[kind].format(what), nonnegative=True)
+        symbol = Symbol(SIGNS[kind].format(str(of).replace(" ", "")), nonnegative=True)
         self.norms[symbol] = Norm(kind, of)
         return symbol
 

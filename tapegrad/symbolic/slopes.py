@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sympy import MatMul, S, oo
+from sympy import MatMul, S
 
 from tapegrad.primitives.registry import primitives
 from tapegrad.tensor import apply
@@ -13,14 +13,14 @@ from tapegrad.tracing import trace
 from tapegrad.transforms import jvp
 
 from .constants import is_ones, is_zero, ones
-from .expressions import Applied, Value, replaced
+from .expressions import Applied, Value, replaced, values_in
 from .ranges import Ranges
 from .reading import ROWS, Reader
 
 LENGTH = 2
 
 
-def slope(function: Applied, constants: Any = None) -> tuple[Applied, Any]:
+def slope(function: Applied) -> tuple[Applied, Any]:
     """A function with a letter for what it is applied to, and the supremum of the absolute value of its slope.
 
     Of a function of several arguments, that of its steepest partial derivative.
@@ -104,5 +104,44 @@ def _carried_out(x: Any, given: dict[Value, Any]) -> Any:
     return 0.0 if x == 0 else float(number_of(x))
 
 
-def unbounded(supremum: Any) -> bool:
-    return bool(supremum == oo)
+
+# ---- those of a step ----
+
+
+def slopes_between(old: list[Value], steps: dict[Value, Any], equations: dict[Value, Any]) -> dict[Applied, Any]:
+    """The slopes of the functions that something of the old state goes through on its way to the new one.
+
+    Parameters
+    ----------
+    old : list of Value
+        The states at t - 1.
+    steps : dict of Value to expression
+        The new state for each.
+    equations : dict of Value to expression
+        The named values, in an order in which they can be computed.
+    """
+    reached, needed = set(old), set()
+    for value, right in equations.items():
+        if reached & set(values_in(right)):
+            reached.add(value)
+    for new in steps.values():
+        needed.update(values_in(new))
+    for value, right in reversed(equations.items()):
+        if value in needed:
+            needed.update(values_in(right))
+    found: dict[Applied, Any] = {}
+    for right in [*[right for value, right in equations.items() if value in needed], *steps.values()]:
+        for function in outermost(right, reached):
+            general, supremum = slope(function)
+            found.setdefault(general, supremum)
+    return found
+
+
+def outermost(x: Any, reached: set[Value]) -> list[Applied]:
+    """The functions of elements that something of ``reached`` goes into, without those that stand inside of others."""
+    if not set(values_in(x)) & reached:
+        return []
+    if isinstance(x, Applied):
+        inside = [f for a in x.operands for f in outermost(a, reached) if not isinstance(a, Applied)]
+        return [x, *inside]
+    return list(dict.fromkeys(f for a in x.args if hasattr(a, "args") for f in outermost(a, reached)))

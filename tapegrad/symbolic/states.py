@@ -25,12 +25,15 @@ class StateRange(NamedTuple):
         Why: the new state is the result of a bounded function, whatever the old one was; or a step does not lead out of
         the range; or, without a limit, each step adds at most ``growth``; or nothing is known.
     growth : SymPy number
+    needs : tuple of Value
+        Other states that this rests on: they must not start outside of their ranges.
     """
 
     state: Value
     limit: Any
     kind: str
     growth: Any = oo
+    needs: tuple[Value, ...] = ()
 
 
 def state_ranges(steps: dict[Value, Any], equations: dict[Value, Any], constants: Any = None) -> list[StateRange]:
@@ -43,18 +46,21 @@ def state_ranges(steps: dict[Value, Any], equations: dict[Value, Any], constants
     equations : dict of Value to expression
         What stands in them.
     """
-    found: dict[Value, StateRange] = {}
+    plain = Ranges(equations, {}, constants)
+    alone = {s: _one(s, new, plain) for s, new in steps.items()}
+    found = {s: r for s, r in alone.items() if r.limit != oo}
     while True:
         given = {s: Interval(-r.limit, r.limit) for s, r in found.items()}
         ranges = Ranges(equations, given, constants)
         made = None
         for state in [s for s in steps if s not in found]:
-            made = _one(state, steps[state], ranges)
+            made = _one(state, steps[state], ranges)._replace(needs=tuple(found))
             if made.limit != oo:
                 found[state] = made
                 break
         else:
-            rest = {s: _one(s, steps[s], ranges) for s in steps if s not in found}
+            rest = {s: _one(s, steps[s], ranges)._replace(needs=tuple(found)) for s in steps if s not in found}
+            rest = {s: alone[s] if alone[s].kind == r.kind else r for s, r in rest.items()}
             return [{**found, **rest}[state] for state in steps]
 
 
@@ -76,8 +82,8 @@ def _one(state: Value, new: Any, ranges: Ranges) -> StateRange:
         return StateRange(state, oo, "none")
     if polynomial.degree() > 1:
         return StateRange(state, oo, "none")
-    # new = A old + B. The largest |new| over |old| <= M is a convex function of M, of slope |A| at last: if |A| <= 1 and
-    # no |new| is above M for one M, then for no larger M either.
+    # new = A old + B. The largest |new| over |old| <= M is a convex function of M, of slope |A| at last: if |A| <= 1
+    # and no |new| is above M for one M, then for no larger M either.
     factor, added = (image(polynomial.coeff_monomial(m), others).magnitude for m in (symbol, 1))
     if factor > 1:
         return StateRange(state, oo, "none")
