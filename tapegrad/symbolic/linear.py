@@ -74,11 +74,7 @@ def matrix_of(x: Any, tangent: Value) -> Any:
     if isinstance(x, Transpose) and x.args[0].shape[0] == 1:
         raise NotAMatrix
     if isinstance(x, Named) and x.shape[1:] == (1,):
-        inner = [a for a in x.operands if depends(a, tangent)]
-        if len(inner) == 1 and inner[0].shape[1:] == (1,):
-            hole = Value("hole", inner[0].shape, None, "tangent")
-            function = x.xreplace({inner[0]: hole})
-            return Columns(function, hole, matrix_of(inner[0], tangent))
+        return _of_function(x, tangent)
     raise NotAMatrix
 
 
@@ -93,6 +89,20 @@ def _of_choice(x: Applied, tangent: Value) -> Any:
         _left(al.diagonal(where), matrix_of(branch, tangent))
         for where, branch in zip(chosen, branches, strict=True) if depends(branch, tangent)
     ])  # fmt: skip
+
+
+def _of_function(x: Named, tangent: Value) -> Any:
+    """A function that is linear in its arguments: the sum over them, all others that have a tangent being zero."""
+    moving = list(dict.fromkeys(a for a in x.operands if any(v.role == "tangent" for v in values_in(a))))
+    inner = [a for a in moving if depends(a, tangent) and a.shape[0] != 0]
+    if not inner or any(a.shape[1:] != (1,) for a in inner):
+        raise NotAMatrix
+    terms = []
+    for argument in inner:
+        hole = Value("hole", argument.shape, None, "tangent")
+        function = x.xreplace({a: hole if a is argument else zeros(tuple(a.shape)) for a in moving})
+        terms.append(Columns(function, hole, matrix_of(argument, tangent)))
+    return al.add(*terms)
 
 
 def _left(scale: Any, x: Any) -> Any:

@@ -23,7 +23,6 @@ from sympy import (
     Max,
     Mul,
     Poly,
-    PolynomialError,
     Rational,
     S,
     Symbol,
@@ -99,7 +98,7 @@ class Ranges:
 
     def scalar(self, x: Any) -> Any:
         """An element of a matrix as a scalar expression, in symbols for the elements of what it is made of."""
-        if is_ones(x):
+        if is_ones(x) or (isinstance(x, Identity) and is_scalar(x)):
             return S.One
         if is_zero(x):
             return S.Zero
@@ -196,21 +195,27 @@ class Ranges:
         made = self.scalar(x)
         atoms = self._atoms(made)
         ranges = {symbol: self._of_atom(atom) for symbol, atom in atoms.items()}
-        wild = [symbol for symbol in atoms if not ranges[symbol].bounded]
-        if made in wild:
+        size = self._size(made, atoms, ranges)
+        return self.infinite(x) if size == oo else size
+
+    def _size(self, made: Any, atoms: dict[Any, Any], ranges: dict[Any, Interval]) -> Any:
+        """A bound of a scalar expression; of a polynomial in what has no range, by the ranges of its coefficients."""
+        whole = image(made, ranges)
+        if whole.bounded:
+            return whole.magnitude
+        if made.is_Symbol:
             return self._of_unbounded(atoms[made])
-        try:
-            terms = Poly(made, *wild).terms()
-        except PolynomialError:
-            return self.infinite(x)
-        total = S.Zero
-        for exponents, coefficient in terms:
-            part = image(coefficient, ranges)
-            if not part.bounded:
-                return self.infinite(x)
-            sizes = [self.magnitude(atoms[s]) ** n for s, n in zip(wild, exponents, strict=True) if n]
-            total += multiplied([part.magnitude, *sizes])
-        return total
+        wild = [symbol for symbol in atoms if symbol in made.free_symbols and not ranges[symbol].bounded]
+        if wild and made.is_polynomial(*wild):
+            total = S.Zero
+            for exponents, coefficient in Poly(made, *wild).terms():
+                sizes = [self._size(s, atoms, ranges) ** n for s, n in zip(wild, exponents, strict=True) if n]
+                total += multiplied([self._size(coefficient, atoms, ranges), *sizes])
+            return total
+        if made.is_Mul or made.is_Add:
+            parts = [self._size(part, atoms, ranges) for part in made.args]
+            return multiplied(parts) if made.is_Mul else sum(parts, S.Zero)
+        return oo
 
     def _of_unbounded(self, x: Any) -> Any:
         if isinstance(x, Value):
