@@ -95,9 +95,9 @@ def _of_function(x: Named, tangent: Value) -> Any:
     """A function that is linear in its arguments: the sum over them, all others that have a tangent being zero."""
     moving = list(dict.fromkeys(a for a in x.operands if any(v.role == "tangent" for v in values_in(a))))
     inner = [a for a in moving if depends(a, tangent) and a.shape[0] != 0]
-    if not inner or any(a.shape[1:] != (1,) for a in inner):
+    if any(a.shape[1:] != (1,) for a in inner):
         raise NotAMatrix
-    terms = []
+    terms = [zeros((x.shape[0], tangent.shape[0]))]
     for argument in inner:
         hole = Value("hole", argument.shape, None, "tangent")
         function = x.xreplace({a: hole if a is argument else zeros(tuple(a.shape)) for a in moving})
