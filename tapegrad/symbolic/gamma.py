@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sympy import Add, Expr, ImmutableMatrix, S, Symbol, oo
+from sympy import Add, Expr, ImmutableMatrix, S, Symbol, oo, sqrt
 
 from .constants import zeros
 from .counterexample import Counterexample
@@ -172,14 +172,20 @@ class Bound:
 
     def _limits(self) -> dict[Any, Any]:
         """What the norm of each state never exceeds."""
-        return {self.ranges.norm("elements", r.state): r.limit for r in self.states}
+        limits = {r.state: r.limit for r in self.states}
+        found = {}
+        for symbol, (kind, of) in self.ranges.norms.items():
+            if of in limits:  # the length of a vector is at most sqrt(n) times its largest element
+                size = S.One if kind == "elements" else sqrt(of.shape[0] * of.shape[1])
+                found[symbol] = size * limits[of]
+        return found
 
     def _uniform(self) -> Any:
         """The bound over all steps; what makes it infinite is noted."""
         self.unbounded = list(self.ranges.unbounded)
-        free = self.gamma_step.bound.free_symbols
-        wild = [r.state for r in self.states if r.limit == oo and self.ranges.norm("elements", r.state) in free]
-        self.unbounded.extend(wild)
+        free, limits = self.gamma_step.bound.free_symbols, self._limits()
+        wild = {self.ranges.norms[symbol].of for symbol in free if limits.get(symbol) == oo}
+        self.unbounded.extend([state for state in self.old if state in wild])
         return oo if wild or self.gamma_step.bound == oo else self.over_time(self.gamma_step.bound)
 
     def over_time(self, bound: Any) -> Any:

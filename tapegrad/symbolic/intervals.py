@@ -29,7 +29,7 @@ from sympy import (
 )
 
 DIGITS = 10**12  # to which ends that are no rational numbers are rounded
-CORNERS = 9  # symbols whose ends are combined at most
+CORNERS = 7  # symbols whose ends are combined at most
 
 
 class Interval(NamedTuple):

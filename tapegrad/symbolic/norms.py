@@ -24,7 +24,7 @@ from sympy import (
 )  # fmt: skip
 
 from . import algebra as al
-from .constants import is_scalar, zeros
+from .constants import is_scalar, ones, zeros
 from .evaluation import evaluate
 from .expressions import Named, Scaled, Value, replaced, values_in
 from .jacobians import Partial
@@ -115,7 +115,7 @@ class Norms:
         if values_in(function) != [hole]:
             return self.ranges.infinite(function)
         table = np.eye(int(hole.shape[0]))
-        made = [evaluate(function, lambda v, column=column: column[:, None])[:, 0] for column in table]
+        made = [evaluate(function, {hole: column[:, None]}.__getitem__)[:, 0] for column in table]
         found = float(np.linalg.norm(np.stack(made, axis=1), 2))
         nearest = round(found**2)
         return sqrt(Integer(nearest)) if abs(found**2 - nearest) < 1e-12 else Rational(found * (1 + 1e-12))
@@ -144,7 +144,7 @@ def vector_of(x: Any) -> Any:
         return al.scaled(x.args[0], vector_of(x.args[1]))
     if isinstance(x, Scaled):
         return al.times(x.args[0], vector_of(x.args[1]))
-    return x.args[0] if isinstance(x, DiagMatrix) else al.ones((int(x.shape[0]), 1))
+    return x.args[0] if isinstance(x, DiagMatrix) else ones((int(x.shape[0]), 1))
 
 
 def finite(bound: Any) -> bool:

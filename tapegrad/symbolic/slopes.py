@@ -41,7 +41,14 @@ def slope(function: Applied) -> tuple[Applied, Any]:
     general = _generalised(function, dict(zip(arguments, letters, strict=True)))
     if not letters:
         return general, S.Zero
+    if not all(f.function in named() for f in general.atoms(Applied)):
+        return general, S.Infinity
     return general, max(_supremum(general, letters, i) for i in range(len(letters)))
+
+
+def named() -> dict[str, Any]:
+    """The primitives by name."""
+    return {p.name: p for p in primitives()}
 
 
 def _collect(x: Any, found: list[Any]) -> None:
@@ -99,8 +106,7 @@ def _carried_out(x: Any, given: dict[Value, Any]) -> Any:
     if x in given:
         return given[x]
     if isinstance(x, Applied):
-        primitive = next(p for p in primitives() if p.name == x.function)
-        return apply(primitive, [_carried_out(operand, given) for operand in x.operands])
+        return apply(named()[x.function], [_carried_out(operand, given) for operand in x.operands])
     return 0.0 if x == 0 else float(number_of(x))
 
 

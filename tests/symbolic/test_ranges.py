@@ -118,7 +118,8 @@ def check_values(cell, seed, weights, states):
         for value in equations:
             made = run[value.at(t)]
             limits, largest = known.of(value), known.magnitude(value)
-            assert float(limits.low) - 1e-9 <= np.min(made) and np.max(made) <= float(limits.high) + 1e-9, value
+            assert float(limits.low) - 1e-9 <= np.min(made), value
+            assert np.max(made) <= float(limits.high) + 1e-9, value
             norms = {s: number(run, kind, of, t) for s, (kind, of) in known.norms.items()}
             bound = float(largest.xreplace(norms))
             assert np.max(np.abs(made)) <= bound * (1 + 1e-9) + 1e-12, (value, largest)
