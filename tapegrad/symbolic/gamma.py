@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sympy import Add, Expr, ImmutableMatrix, S, Symbol, oo, sqrt
 
-from .constants import zeros
 from .counterexample import Counterexample
 from .equations import at_time
 from .expressions import TIME, Value, replaced, values_in
@@ -110,15 +109,11 @@ class Bound:
 
     def __init__(self, derivation: Derivation):
         self.derivation = derivation
-        subject = self.subject = derivation.subject
-        self.equations = subject.equations(set(subject.values))
-        reader = subject.forward_reader
-        self.old = [leaf.symbol for leaf in subject.state if leaf.floating]
-        slots = [s for leaf, s in zip(subject.state, subject.next_state, strict=True) if leaf.floating]
-        new = [reader.read(s) if s >= 0 else zeros(tuple(v.shape)) for s, v in zip(slots, self.old, strict=True)]
-        self.constants = {**reader.constants, **derivation.constants}
+        self.subject, self.constants = derivation.subject, derivation.constants
+        self.equations = {equation.left: equation.right for equation in derivation.forward}
+        self.old = [leaf.symbol for leaf in self.subject.state if leaf.floating]
+        self.steps = {state: state.at(TIME) for state in self.old}
         self.ranges = Ranges(self.equations, {}, self.constants)
-        self.steps = dict(zip(self.old, new, strict=True))
         self.gamma_f = slopes_between(self.old, self.steps, self.equations)
         self.states = state_ranges(self.steps, self.equations, self.constants)
         self._blocks()
@@ -133,8 +128,7 @@ class Bound:
     # ---- blocks ----
     def _blocks(self) -> None:
         derivation = self.derivation
-        shown = {left: right for left, right in self.equations.items() if left in {e.left for e in derivation.forward}}
-        names = {right: left for left, right in shown.items() if not isinstance(right, Value)}
+        names = {right: left for left, right in self.equations.items() if not isinstance(right, Value)}
         parts = {partial: replaced(matrix, names) for partial, matrix in derivation.parts.items()}
         self.norms = Norms(self.ranges, parts)
         self.blocks: dict[tuple[str, str], Block] = {}
@@ -202,8 +196,7 @@ class Bound:
         block = self.blocks.get((state.name, state.name))
         name, known = state.name, self.blocks
         others = [v for v in self.old if v != state and (name, v.name) in known and (v.name, name) in known]
-        new = self.steps[state]
-        new = self.equations.get(new, new)
+        new = self.equations[self.steps[state]]
         return path(state, new, None if block is None else block.matrix, self.ranges, others)
 
     def _is_constant(self) -> bool:

@@ -36,9 +36,11 @@ def sections(bound: Bound, w: Writer) -> list[Section]:
         Section("One step", one_step(bound, w), []),
         Section("From k to t", product(bound, w), [convention(bound, w)] if bound.blocks else []),
         Section("Vanishing", [], [vanishing(bound, w)]),
-        Section("Exploding", [], [exploding(bound, w)]),
-        Section("The direct path of each state", [line for p in bound.paths for line in paths(p, w)], way(bound, w)),
     ]
+    if bound.blocks:
+        lines = [line for p in bound.paths for line in paths(p, w)]
+        made.append(Section("Exploding", [], [exploding(bound, w)]))
+        made.append(Section("The direct path of each state", lines, [path_remark(p, w) for p in bound.paths]))
     return [section for section in made if section.formulas or section.remarks]
 
 
@@ -46,7 +48,7 @@ def sections(bound: Bound, w: Writer) -> list[Section]:
 
 
 def slopes(bound: Bound, w: Writer) -> list[str]:
-    if not bound.gamma_f and bound.blocks:
+    if bound.constant and not bound.gamma_f and bound.blocks:
         return [f"{w.gamma('f')} = 1{w.text(': no function stands between the old state and the new one')}"]
     return [
         f"f(u) = {w.p(function)}: {w.gap}{w.gamma('f')} = {w.supremum} |f'(u)| = {w.scalar(supremum)}"
@@ -72,7 +74,7 @@ def state_range(bound: Bound, r: StateRange, w: Writer) -> list[str]:
     if r.kind == "function":
         return [between(w.p(r.state.at(TIME)), bound.ranges.of(bound.steps[r.state]), w)]
     if r.kind == "induction":
-        start = f"{w.call('max', [w.scalar(r.limit), first])}" if not r.needs else w.scalar(r.limit)
+        start = w.scalar(r.limit) if r.needs else first if r.limit == 0 else w.call("max", [w.scalar(r.limit), first])
         return [f"{now} {w.le} {start}"]
     if r.kind == "growth":
         each = "t" if r.growth == 1 else f"{w.scalar(r.growth)} t"
@@ -136,7 +138,8 @@ def paths(p: Path, w: Writer) -> list[str]:
     if is_zero(p.direct):  # of a matrix, element by element
         return [f"{w.p(before)} {w.arrow} {w.p(now)}: {w.gap}{w.p(p.factor)}"]
     alone = p.rest is not None and is_zero(p.rest)
-    rest = "" if alone else f" + {'...' if p.rest is None else w.p(p.rest)}"
+    text = "..." if p.rest is None else w.p(p.rest)
+    rest = "" if alone else f" - {text[1:]}" if text.startswith("-") else f" + {text}"
     lines = [f"{partial(now, before, w)} = {w.under(w.p(p.direct), 'direct')}{rest}"]
     if p.through:
         earlier = before.at(TIME - 2)
@@ -153,10 +156,6 @@ def paths(p: Path, w: Writer) -> list[str]:
 
 def partial(value: Any, by: Any, w: Writer) -> str:
     return str(w.printer.partial(w.p(value), w.p(by)))
-
-
-def way(bound: Bound, w: Writer) -> list[str]:
-    return [remark for p in bound.paths for remark in [path_remark(p, w)] if remark]
 
 
 # ---- the whole ----

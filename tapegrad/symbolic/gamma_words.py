@@ -62,8 +62,10 @@ def vanishing(bound: Bound, w: Writer) -> str:
             f"eigenvalue, is below 1; spectral_radius(params) gives it. {enough} is sufficient for that, since "
             f"{w.m(w.rho_below)}."
         )
+    sized = any(bound.ranges.norms[s].of.role == "input" for s in bound.gamma.free_symbols)
+    inputs = "all inputs of this size" if sized else "all inputs"
     return (
-        f"{below} is sufficient: the gradient then vanishes for all inputs, at least as fast as {power}. {enough} "
+        f"{below} is sufficient: the gradient then vanishes for {inputs}, at least as fast as {power}. {enough} "
         "ensures it. It is not necessary: where units are saturated or switched off, slopes are far below their "
         "suprema, and the gradient vanishes with larger weights too."
     )
@@ -78,7 +80,8 @@ def endless(bound: Bound, w: Writer) -> str:
             if contains(bound, b, what)
         ]  # fmt: skip
         name = w.m(w.elements(what) if what in bound.old else w.p(what))
-        reasons.append(f"{name} has no bound for all times" + (f" (in {', '.join(terms)})" if terms else ""))
+        reason = f"{name} has no bound for all times" if what in bound.old else f"no bound is known of {name}"
+        reasons.append(reason + (f" (in {', '.join(terms)})" if terms else ""))
     each = f" At each step the bound of {w.m(w.gamma('step'))} holds with the values of that step."
     return (
         f"No {w.m(w.gamma() + ' < 1')} can be given, which would be sufficient for vanishing: {'; '.join(reasons)}."

@@ -91,9 +91,19 @@ class Norms:
             return self.of(equation) if equation is not None else self.ranges.norm("sigma", x)
         if isinstance(x, Scaled):
             return multiplied([self.ranges.magnitude(x.args[0]), self.of(x.args[1])])
+        if isinstance(x, HadamardProduct) and 1 in x.shape:
+            return self._vector_product(x)
         if isinstance(x, HadamardProduct):  # of which a Kronecker product is the larger matrix
             return multiplied([self.of(factor) for factor in x.args])
         return sqrt(Integer(int(x.shape[0]) * int(x.shape[1]))) * self.ranges.magnitude(x)
+
+    def _vector_product(self, x: HadamardProduct) -> Any:
+        """The length of a vector, by the largest elements of all its factors but one."""
+        wild = [factor for factor in x.args if not self.ranges.of(factor).bounded]
+        if not wild:
+            return sqrt(Integer(int(x.shape[0]) * int(x.shape[1]))) * self.ranges.magnitude(x)
+        others = [factor for factor in x.args if factor is not wild[-1]]
+        return multiplied([self.ranges.magnitude(al.times(*others)), self.of(wild[-1])])
 
     def _partial(self, x: Partial) -> Any:
         """The bound of another Jacobian: a number, or a symbol with its bound in ``partials``."""

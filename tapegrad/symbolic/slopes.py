@@ -139,7 +139,8 @@ def slopes_between(old: list[Value], steps: dict[Value, Any], equations: dict[Va
     for right in [*[right for value, right in equations.items() if value in needed], *steps.values()]:
         for function in outermost(right, reached):
             general, supremum = slope(function)
-            found.setdefault(general, supremum)
+            if supremum != 0:  # else no gradient comes through
+                found.setdefault(general, supremum)
     return found
 
 
