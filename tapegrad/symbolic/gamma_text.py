@@ -66,6 +66,9 @@ def ranges(bound: Bound, w: Writer) -> list[str]:
         limits = bound.ranges.of(value)
         if value in used and value not in states and limits.bounded:
             found.append(between(w.p(value), limits, w))
+    for symbol, made in bound.ranges.definitions.items():
+        if bound.ranges.norms[symbol].kind == "elements":
+            found.append(f"{w.scalar(symbol)} {w.le} {w.scalar(made)}")
     return [*found, *[line for r in bound.states for line in state_range(bound, r, w)]]
 
 
