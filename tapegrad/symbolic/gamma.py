@@ -180,6 +180,11 @@ class Bound:
                 todo.extend(self.ranges.definitions[symbol].free_symbols if symbol in self.ranges.definitions else ())
         return found
 
+    @property
+    def rests_on_inputs(self) -> bool:
+        """Whether gamma contains the norm of an input."""
+        return any(getattr(self.ranges.norms[s].of, "role", "") == "input" for s in self.symbols(self.gamma))
+
     def _limits(self) -> dict[Any, Any]:
         """What the norm of each state never exceeds."""
         limits = {r.state: r.limit for r in self.states}

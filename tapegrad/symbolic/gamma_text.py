@@ -128,8 +128,7 @@ def product(bound: Bound, w: Writer) -> list[str]:
         return [*lines, f"{w.norm(left)} {w.le} {steps}"]
     order = [b for _, b in block.terms] if len(bound.old) == 1 else []
     gamma = w.total([bound.over_time(b) for b in order], bound.gamma)
-    inputs = [bound.ranges.norms[s].of for s in bound.gamma.free_symbols if bound.ranges.norms[s].of.role == "input"]
-    largest = w.text(" (the norm of the input: its largest over time)") if inputs else ""
+    largest = w.text(" (the norm of the input: its largest over time)") if bound.rests_on_inputs else ""
     return [*lines, f"{w.norm(left)} {w.le} {steps} {w.le} {w.power('t-k')}, {w.gap}{w.gamma()} = {gamma}{largest}"]
 
 
