@@ -3,6 +3,7 @@
 from .checking import check_backward as check_backward
 from .derivation import Derivation as Derivation
 from .derivation import derive as derive
+from .gamma import Bound as Bound
 from .notation import PRESETS as PRESETS
 from .notation import Notation as Notation
 from .report import Fault as Fault
