@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.printing import slot_names
+import numpy as np
+
+from tapegrad.printing import letters, slot_names
 
 from .graph import Access, Graph, Op
 
@@ -20,9 +22,9 @@ SAID = {
 }
 
 
-def describe(plan: Plan) -> str:
-    """What is done where."""
-    said = _Said(plan.graph)
+def describe(plan: Plan, taken: Iterable[str] = ()) -> str:
+    """What is done where; no letter is one of ``taken``, names that mean something else to the reader."""
+    said = _Said(plan, taken)
     lines = ["once, from the parameters:", *said.once()]
     for section, title in SAID.items():
         lines += [title, *said.lines(getattr(plan, section), 0)]
@@ -32,12 +34,25 @@ def describe(plan: Plan) -> str:
 class _Said:
     """The words for the operations of a graph."""
 
-    def __init__(self, graph: Graph):
-        self.graph, self.names, self.kept = graph, slot_names(graph.tape), graph.residuals()
+    def __init__(self, plan: Plan, taken: Iterable[str]):
+        self.graph: Graph = plan.graph
+        self.names, self.kept = slot_names(self.graph.tape, taken), self.graph.residuals()
         self.seen: set[int] = set()
+        self.numbers = {
+            slot: str(value.flat[0])
+            for slot, value in self.graph.tape.consts.items()
+            if slot not in self.graph.tape.names and value.size and np.all(value == value.flat[0])
+        }
+        self.names |= self.numbers
+        self.unnamed: dict[int, str] = {}  # values that the tape does not have
+        self.letters = letters({*taken, *self.names.values()})
 
     def once(self) -> list[str]:
-        lines = []
+        lines = [
+            f"    {self.names[slot]} = constant(shape={value.shape})"
+            for slot, value in self.graph.tape.consts.items()
+            if slot not in self.numbers and slot in self.names
+        ]
         for slot in self.graph.once:
             node: Any = self.graph.tape.nodes[slot]
             given = [str(v) if s < 0 else self.names[s] for s, v in zip(node.slots, node.args, strict=True)]
@@ -77,12 +92,15 @@ class _Said:
             what, sign = f"{reads[0]} @ {self.names[slot]}{turned}", "+=" if op.out in self.seen else "="
         elif op.name == "copy":
             what = reads[0]
+            out = f"hold {out}" if out == what else out  # the state as it was, for what is done after the loop
         else:
             what = _call(op.name, reads, op.options)
         return f"{out} {sign} {what}"
 
     def view(self, seen: Access) -> str:
         """A value, and which of its features are meant: numbers count through all features of a row."""
+        if self.graph.values[seen.base].slot in self.numbers:
+            return self.name(seen.base)
         wide = [(n, s) for n, s in zip(seen.shape, seen.strides, strict=True) if n > 1]
         first = next((i for i, (_, s) in enumerate(wide) if s), 0)
         repeated = ["None" if s == 0 else ":" for _, s in wide[first:]]
@@ -111,7 +129,9 @@ class _Said:
         graph, value = self.graph, self.graph.values[base]
         if value.source == "next":
             return f"next {self.names[graph.tape.inputs[graph.step.params + value.slot]]}"
-        name = self.names.get(value.slot, f"v{base}") if value.slot >= 0 else f"v{base}"
+        name = self.names.get(value.slot) or self.unnamed.get(base)
+        if name is None:
+            name = self.unnamed[base] = next(self.letters)
         return f"{'keep' if base in self.kept else 'output'} {name}" if value.source == "y" else name
 
 

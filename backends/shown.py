@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 import tapegrad as tg
+from tapegrad.errors import UnsupportedPrimitive
 from tapegrad.scan_primitive import Step
 from tapegrad.tape import AbstractTape
 
+from .describe import describe
+from .graph import Unlowered
 from .inlining import holds_apart, inner_steps
-from .plan import make_plan
+from .plan import Plan, make_plan
 
 
 def source(function: Callable, *args: Any, gradient: bool = True) -> str:
@@ -48,25 +52,62 @@ def source(function: Callable, *args: Any, gradient: bool = True) -> str:
     >>> text.count("def loop(")
     2
     """
-    from tapegrad.errors import UnsupportedPrimitive
-
-    from .graph import Unlowered
     from .numba_cpu.lower import lower
 
     parts = []
-    for step in steps_of(function, *args, gradient=gradient):
-        try:
-            plan = make_plan(step)
-            said, text = str(plan), lower(plan).source
-        except Unlowered as reason:
-            raise UnsupportedPrimitive(f"source: {reason.primitive} cannot be compiled") from None
-        parts.append("".join(f"# {line}".rstrip() + "\n" for line in said.splitlines()) + f"\n{text}")
+    with _named_refusals("source"):
+        for made, taken in _plans(function, *args, gradient=gradient):
+            said, text = describe(made, taken), lower(made).source
+            parts.append("".join(f"# {line}".rstrip() + "\n" for line in said.splitlines()) + f"\n{text}")
     return "\n\n".join(parts)
 
 
 def plan(function: Callable, *args: Any, gradient: bool = True) -> str:
-    """What is done before, in and after the loop of each scan of a function; see :func:`source`."""
-    return "\n\n".join(str(make_plan(step)) for step in steps_of(function, *args, gradient=gradient))
+    """What is done before, in and after the loop of each scan of a function; see :func:`source`.
+
+    Names are those of the code of the step; what it does not name has a letter. In a plan
+
+    * ``next h = ...`` is the state of the next step, and ``output h = ...`` the output of this one;
+    * ``keep h = ...`` is stored at each step for the backward loop, whose plan reads it as ``h``;
+    * ``hold h = ...`` is stored at each step for what is done after the loop;
+    * ``a += ...`` adds to what is there, and ``dW += ...  (over rows and time)`` makes up a sum over time;
+    * ``dh`` is the derivative of the loss with respect to ``h``. Where h is a state and an output, ``dh`` is what comes
+      from later steps, ``dh here`` what comes from the output of this step, and ``dh kept``, in second derivatives,
+      what comes from the backward loop that read h.
+
+    Parameters
+    ----------
+    function, *args, gradient
+        As for :func:`source`.
+
+    Returns
+    -------
+    str
+        One plan for each loop, in the order in which they run, with an empty line between them.
+
+    Raises
+    ------
+    UnsupportedPrimitive
+        When a step cannot be compiled.
+    """
+    with _named_refusals("plan"):
+        return "\n\n".join(describe(made, taken) for made, taken in _plans(function, *args, gradient=gradient))
+
+
+def _plans(function: Callable, *args: Any, gradient: bool) -> Iterator[tuple[Plan, set[str]]]:
+    """Each plan, with the names that the code of any of the steps uses."""
+    steps = steps_of(function, *args, gradient=gradient)
+    taken = {name for step in steps for name in step.tape.names.values()}
+    for step in steps:
+        yield make_plan(step), taken
+
+
+@contextmanager
+def _named_refusals(function: str) -> Iterator[None]:
+    try:
+        yield
+    except Unlowered as reason:
+        raise UnsupportedPrimitive(f"{function}: {reason.primitive} cannot be compiled") from None
 
 
 def steps_of(function: Callable, *args: Any, gradient: bool = True) -> list[Step]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count, product
+from keyword import iskeyword
 from string import ascii_lowercase
 from typing import Any
 
@@ -15,24 +16,25 @@ from .tensor import aval_of
 HIDDEN = ("linear", "saved", "rule")  # what a recorded operation holds for its own backward pass
 
 
-def _letters(taken: set[str]) -> Iterator[str]:
-    """a, b, ..., z, aa, ab, ... without the names that are taken."""
+def letters(taken: Iterable[str]) -> Iterator[str]:
+    """a, b, ..., z, aa, ab, ... without the names that are taken, and Python's own words (as, if, in, is, or)."""
+    taken = set(taken)
     for length in count(1):
-        for letters in product(ascii_lowercase, repeat=length):
-            name = "".join(letters)
-            if name not in taken:
+        for found in product(ascii_lowercase, repeat=length):
+            name = "".join(found)
+            if name not in taken and not iskeyword(name):
                 yield name
 
 
-def slot_names(tape: Tape) -> dict[int, str]:
-    """A name for each slot: the one that the traced code used, else a letter."""
+def slot_names(tape: Tape, taken: Iterable[str] = ()) -> dict[int, str]:
+    """A name for each slot: the one that the traced code used, else a letter that is none of these, nor ``taken``."""
     names = dict(tape.names)
-    letters = _letters(set(names.values()))
+    unused = letters({*names.values(), *taken})
     used = {slot for node in tape.nodes if node for slot in node.slots} | {slot for slot, _ in tape.outputs}
     for slot in range(len(tape.nodes)):
         node = tape.nodes[slot]
         if slot not in names and (node is not None or slot in used or slot in tape.inputs):
-            names[slot] = next(letters)
+            names[slot] = next(unused)
     return names
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .cotangent_names import name_cotangents, name_results, shared_names
 from .dependence import dependents, influences, sources, subtape
 from .primitives.elementwise import Elementwise
 from .primitives.indexing import Getitem
@@ -48,8 +49,10 @@ class Linearised:
         self.fixed = [k for k, (_, value) in enumerate(outputs) if not is_inexact(aval_of(value))]
         self._patterns: dict[tuple[bool, ...], tuple[bool, ...]] = {}
         self._pullbacks: dict[tuple[bool, ...], BackwardStep] = {}
-        joint = _Joint(step, active, self.pattern(self.live))
+        joint = Joint(step, active, self.pattern(self.live))
         self.residuals = joint.choose_residuals()
+        self.names = shared_names(joint, self.residuals)
+        joint.tape.names.update(self.names)
         self.forward = joint.forward(self.residuals)
 
     def pattern(self, given: Sequence[bool]) -> tuple[bool, ...]:
@@ -75,7 +78,10 @@ class Linearised:
 
     def backward(self, pattern: tuple[bool, ...]) -> BackwardStep:
         """The backward step for a pattern of cotangents."""
-        return BackwardStep(_Joint(self.step, self.active, pattern), self.residuals)
+        joint = Joint(self.step, self.active, pattern)
+        joint.tape.names.update(self.names)
+        name_cotangents(joint)
+        return BackwardStep(joint, self.residuals)
 
     def pullback(self, given: tuple[bool, ...]) -> BackwardStep:
         """The backward step for the outputs that have a cotangent."""
@@ -87,7 +93,7 @@ class Linearised:
         return found
 
 
-class _Joint:
+class Joint:
     """One tape with a step, and behind the mark its pullback."""
 
     def __init__(self, step: Step, active: Sequence[bool], pattern: Sequence[bool]):
@@ -116,22 +122,12 @@ class _Joint:
             self.pulled = {i: self._complete(found[i], inputs[i]) for i in self.wanted}
 
     def _name(self, named: dict[int, Any]) -> None:
-        """Give values the names that they have in the step; the cotangent of h is called dh."""
-        names, found = self.step.tape.names, self.tape.names
+        """Give values the names that they have in the step."""
         for slot, value in named.items():
             while isinstance(value, Tensor) and value.owner is not self.tape:
                 value = value.value
             if isinstance(value, Tensor):
-                found.setdefault(value.slot, names[slot])
-        for k, seed in enumerate(self.seeds):
-            slot = self.step.tape.outputs[k][0]
-            if slot not in names and k < self.step.state:
-                slot = self.step.tape.inputs[self.step.params + k]
-            name = f"d{names[slot]}" if slot in names else ""
-            if k >= self.step.state and name in found.values():
-                name += " here"  # beside what comes from later steps
-            if seed is not None and name and name not in found.values():
-                found[seed.slot] = name
+                self.tape.names.setdefault(value.slot, self.step.tape.names[slot])
 
     def _wanted(self) -> list[int]:
         """Inputs whose cotangent is computed: active params and xs, and the states in the pattern."""
@@ -211,7 +207,7 @@ class _Joint:
 class BackwardStep:
     """The scan that pulls cotangents back, and where its arguments come from."""
 
-    def __init__(self, joint: _Joint, residuals: Sequence[int]):
+    def __init__(self, joint: Joint, residuals: Sequence[int]):
         step, tape = joint.step, joint.tape
         first, last = step.params, step.params + step.state
         self.pattern, self.wanted = joint.pattern, joint.wanted
@@ -219,6 +215,7 @@ class BackwardStep:
         self.inner = [i for i in joint.wanted if i >= last]
         self.outer = [i for i in joint.wanted if i < first]
         results = [joint.pulled[i] for i in (*self.states, *self.inner, *self.outer)]
+        name_results(joint, (*self.inner, *self.outer))
         used = sources(tape, [slot for slot, _ in results], set(residuals))
         seeds = [seed.slot if seed is not None else -1 for seed in joint.seeds]
         cut = step.state + step.ys
@@ -238,7 +235,8 @@ class BackwardStep:
         )
         part = simplified(subtape(tape, tape.nodes, [*params, *state, *xs], results))
         self.step = type(step)(part, len(params), len(state), len(xs), len(self.inner), len(self.outer))
-        self._name_results(step)
+        read = len(params) + len(state) + len(self.xs)
+        self.step.kept = range(read, read + len(self.residuals))
         # Where the arguments stand, with those of the scan, the cotangents and the residuals in one row.
         count = len(joint.inputs)
         places = [
@@ -252,15 +250,6 @@ class BackwardStep:
         # Where the cotangent of each argument stands, counting from 1 for the first result; 0 for none.
         order = [*self.states, *self.inner, *self.outer]
         self._cotangents = taken([order.index(i) + 1 if i in order else 0 for i in range(count)])
-
-    def _name_results(self, step: Step) -> None:
-        """The cotangent of a parameter or input W is called dW."""
-        names, found = step.tape.names, self.step.tape.names
-        results = self.step.tape.outputs[len(self.states) :]
-        for (slot, _), i in zip(results, (*self.inner, *self.outer), strict=True):
-            name = f"d{names.get(step.tape.inputs[i], '')}"
-            if slot >= 0 and slot not in found and name != "d" and name not in found.values():
-                found[slot] = name
 
     def arguments(self, args: Sequence[Any], g: Sequence[Any], saved: Sequence[Any]) -> Sequence[Any]:
         """The arguments of the backward scan."""

@@ -42,12 +42,14 @@ class Step:
         How many of the last ys are read by a backward step alone: these may share memory.
     captured : list
         Values of the last params, which the step closed over.
+    kept : range
+        The inputs that are residuals of a forward loop, in a backward step.
     """
 
     def __init__(self, tape: AbstractTape, params: int, state: int, xs: int, ys: int, sums: int = 0,
                  captured: Sequence[Any] = (), residuals: int = 0):  # fmt: skip
         self.tape, self.params, self.state, self.xs, self.ys, self.sums = tape, params, state, xs, ys, sums
-        self.captured, self.residuals = list(captured), residuals
+        self.captured, self.residuals, self.kept = list(captured), residuals, range(0)
 
     @classmethod
     def of_trace(cls, tape: AbstractTape, params: int, state: int, xs: int, ys: int) -> Step:

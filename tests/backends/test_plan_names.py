@@ -1,0 +1,128 @@
+"""A printed plan can be followed: each name that is read is defined, given, or kept under that name."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+
+import tapegrad as tg
+from tapegrad.backends import plan
+from tapegrad.backends.plan import make_plan
+from tapegrad.backends.shown import steps_of
+from tapegrad.cells import Stacked, variants
+from tapegrad.errors import UnsupportedPrimitive
+from tapegrad.printing import letters, slot_names
+from tapegrad.scan_primitive import Scan
+from tapegrad.testing import cells
+from tests.backends.printed_plans import printed
+from tests.cells.drawing import random_inputs, random_params
+from tests.numba_cpu.inner_steps import INNER
+from tests.numba_cpu.steps import CASES
+
+
+def names_of_inputs(step):
+    names = slot_names(step.tape)
+    return {names[slot] for slot in step.tape.inputs}
+
+
+def assert_readable(f, *args):
+    """The two plans of a scan and of its backward loop, as printed."""
+    steps = steps_of(f, *args)
+    try:
+        texts = plan(f, *args).split("\n\n")
+    except UnsupportedPrimitive:
+        return None  # a part without elements
+    assert len(texts) == len(steps) == 2
+    inputs = names_of_inputs(steps[0])
+    forward = printed(texts[0], inputs)
+    assert forward.given <= inputs
+    kept = {name for name, _ in forward.kinds.get("keep", [])}
+    results = {name for kind in ("next", "output") for pair in forward.kinds.get(kind, []) for name in pair}
+    cotangents = {f"d{name}{origin}" for name in results for origin in ("", " here")}
+    backward = printed(texts[1], inputs | kept | cotangents)
+    assert backward.given <= inputs | kept | cotangents, "read, and nowhere explained"
+    assert kept <= backward.read, "kept in vain"
+    # A name of the step's own code, or of what is kept, means in the backward plan what it means in the forward plan.
+    shared = {*steps[0].tape.names.values(), *kept}
+    for name in shared & set(backward.made):
+        assert backward.made[name] == forward.made[name]
+    return texts
+
+
+@pytest.mark.parametrize("variant", variants(), ids=str)
+def test_registered_cells(variant):
+    rng = np.random.default_rng(3)
+    cell = variant.build(rng)
+    params, xs = random_params(cell, rng), random_inputs(cell, rng, 4, 3)
+    if not isinstance(cell, Stacked):
+        assert assert_readable(lambda p, xs: cell(p, xs), params, xs)
+
+
+@given(cells(smooth=False))
+def test_drawn_cells(cell):
+    rng = np.random.default_rng(3)
+    xs = rng.normal(size=(4, 2, cell.input_size))
+    assume(assert_readable(lambda p, xs: cell(p, xs), cell.init(rng, dtype=np.float64), xs))
+
+
+def second_order(case, args):
+    """The tape of a derivative of a gradient, by all arguments that hold floating numbers only."""
+    floats = [i for i, arg in enumerate(args) if all(np.asarray(a).dtype.kind == "f" for a in tg.tree_leaves(arg))]
+
+    def loss(*chosen):
+        given = list(args)
+        for i, value in zip(floats, chosen, strict=True):
+            given[i] = value
+        return sum(np.sum(np.sin(1.0 * leaf)) for leaf in tg.tree_leaves(tg.scan(case.step, *given)) if leaf.size)
+
+    def whole(*chosen):
+        gradients, pull = tg.vjp(tg.grad(loss, range(len(chosen))), *chosen)
+        return pull(gradients)
+
+    return tg.trace(whole)(*[args[i] for i in floats])
+
+
+@pytest.mark.parametrize("case", [*CASES.values(), *[c for name, c in INNER.items() if name != "no_round"]], ids=str)
+def test_what_a_loop_keeps_has_one_name_in_every_loop_that_reads_it(case):
+    """From the ports of the scans, not from the text: in first and second derivatives."""
+    made, followed = {}, 0
+    for slot, node in enumerate(second_order(case, case.arguments("float64")).nodes):
+        if node is None or not isinstance(node.primitive, Scan):
+            continue
+        step = node.options["step"]
+        text, names = str(make_plan(step)), slot_names(step.tape)
+        for place, source in enumerate(node.slots):
+            if source in made and place in step.kept:
+                name, lines = made[source]
+                assert names[step.tape.inputs[place]] == name
+                said = f"keep {name} = ", f"keep {name}[", f"{name} = "  # the last: from the parameters alone
+                assert any(line.startswith(said) for line in lines)
+                followed += 1
+        lines = [line.strip() for line in text.splitlines()]
+        cut = step.state + step.ys
+        for port in range(cut - step.residuals, cut):
+            made[slot + port] = names[step.tape.outputs[port][0]], lines
+    assert followed
+
+
+def test_letters_of_the_backward_loop_are_no_names_of_the_step():
+    """The code calls h what is not kept; no other value of the backward loop is called so."""
+    step = lambda p, s, x: (np.tanh(np.exp(s * p) * x), s)  # noqa: E731
+
+    def named(p, s, x):
+        a = np.exp(s * p)
+        b = 3.0 * a
+        return np.tanh(b * x), s
+
+    for each, words in ((step, set()), (named, {"a", "b"})):
+        forward, backward = plan(lambda p, f=each: tg.scan(f, p, np.ones((2, 3)), np.ones((4, 2, 3))), np.ones(3)).split(
+            "\n\n"
+        )
+        for word in words:
+            made = [line.strip() for line in backward.splitlines() if line.strip().startswith(f"{word} = ")]
+            assert all(line in forward for line in made)
+
+
+def test_keywords_are_no_letters():
+    assert {"as", "if", "in", "is", "or"}.isdisjoint(islice(letters(()), 800))
