@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from sympy import MatAdd, Symbol
 
@@ -20,6 +21,9 @@ from .printing import is_readable
 from .running import Run
 from .subject import Subject, subject
 from .text import TextPrinter
+
+if TYPE_CHECKING:
+    from .gamma import Bound
 
 EARLIER = Symbol("k", integer=True)
 INDEX = Symbol("j", integer=True)
@@ -94,6 +98,8 @@ class Derivation:
         other are left out.
     jacobian_product : Equation
         The derivative of the state at t by the state at k, as the product of the Jacobians between.
+    bound : Bound
+        Why the gradient vanishes or explodes: the slopes of the functions, bounds of one step and of the product.
     notes : list of str
         The conventions, and what was printed as a named function.
 
@@ -212,14 +218,13 @@ class Derivation:
 
     def latex(self) -> str:
         """All equations as LaTeX, with their headings."""
-        return "\n\n".join(
-            f"\\paragraph{{{title}}}\n\\[\n{Equations(made).latex()}\n\\]" for title, made in self.sections()
-        )
+        parts = [f"\\paragraph{{{title}}}\n\\[\n{Equations(made).latex()}\n\\]" for title, made in self.sections()]
+        return "\n\n".join([*parts, self.bound.latex()])
 
     def markdown(self) -> str:
         """All equations as Markdown with LaTeX in it, for notebooks and web pages."""
         parts = [f"**{title}**\n\n$$\n{Equations(made).latex()}\n$$" for title, made in self.sections()]
-        return "\n\n".join([*parts, *[f"- {note}" for note in self.notes]])
+        return "\n\n".join([*parts, *[f"- {note}" for note in self.notes], self.bound.markdown()])
 
     def text(self) -> str:
         """All equations as plain text."""
@@ -227,13 +232,20 @@ class Derivation:
             f"{title}\n" + "\n".join(f"    {line}" for line in Equations(made).text().splitlines())
             for title, made in self.sections()
         ]
-        return "\n\n".join([*parts, "\n".join(f"* {note}" for note in self.notes)])
+        return "\n\n".join([*parts, "\n".join(f"* {note}" for note in self.notes), self.bound.text()])
 
     def _repr_markdown_(self) -> str:
         return self.markdown()
 
     def __repr__(self) -> str:
         return self.text()
+
+    @cached_property
+    def bound(self) -> Bound:
+        """Why the gradient vanishes or explodes: bounds of one step, and of the product of Jacobians."""
+        from .gamma import Bound
+
+        return Bound(self)
 
     @property
     def notes(self) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 from sympy import HadamardProduct, Identity, MatAdd, MatMul, Transpose
 
 from . import algebra as al
-from .constants import is_scalar
-from .expressions import Named, Node, Scaled, Value, values_in
+from .constants import is_scalar, ones, zeros
+from .expressions import Applied, Named, Node, Scaled, Value, values_in
 
 
 class Columns(Node):
@@ -69,15 +69,40 @@ def matrix_of(x: Any, tangent: Value) -> Any:
         if depends(scalar, tangent):
             return al.product(matrix, matrix_of(scalar, tangent))
         return al.times(scalar, matrix_of(matrix, tangent))
+    if isinstance(x, Applied) and x.function == "where":
+        return _of_choice(x, tangent)
     if isinstance(x, Transpose) and x.args[0].shape[0] == 1:
         raise NotAMatrix
     if isinstance(x, Named) and x.shape[1:] == (1,):
-        inner = [a for a in x.operands if depends(a, tangent)]
-        if len(inner) == 1 and inner[0].shape[1:] == (1,):
-            hole = Value("hole", inner[0].shape, None, "tangent")
-            function = x.xreplace({inner[0]: hole})
-            return Columns(function, hole, matrix_of(inner[0], tangent))
+        return _of_function(x, tangent)
     raise NotAMatrix
+
+
+def _of_choice(x: Applied, tangent: Value) -> Any:
+    """A choice between two values is the sum of both, each times 1 where it is chosen and 0 elsewhere."""
+    condition, *branches = x.operands
+    if depends(condition, tangent):
+        raise NotAMatrix
+    one, none = ones(tuple(x.shape)), zeros(tuple(x.shape))
+    chosen = [Applied("where", condition, one, none), Applied("where", condition, none, one)]
+    return al.add(*[
+        _left(al.diagonal(where), matrix_of(branch, tangent))
+        for where, branch in zip(chosen, branches, strict=True) if depends(branch, tangent)
+    ])  # fmt: skip
+
+
+def _of_function(x: Named, tangent: Value) -> Any:
+    """A function that is linear in its arguments: the sum over them, all others that have a tangent being zero."""
+    moving = list(dict.fromkeys(a for a in x.operands if any(v.role == "tangent" for v in values_in(a))))
+    inner = [a for a in moving if depends(a, tangent) and a.shape[0] != 0]
+    if any(a.shape[1:] != (1,) for a in inner):
+        raise NotAMatrix
+    terms = [zeros((x.shape[0], tangent.shape[0]))]
+    for argument in inner:
+        hole = Value("hole", argument.shape, None, "tangent")
+        function = x.xreplace({a: hole if a is argument else zeros(tuple(a.shape)) for a in moving})
+        terms.append(Columns(function, hole, matrix_of(argument, tangent)))
+    return al.add(*terms)
 
 
 def _left(scale: Any, x: Any) -> Any:
@@ -96,6 +121,8 @@ def _of_product(x: MatMul, tangent: Value) -> Any:
         made = matrix_of(inner, tangent)
         for factor in reversed(before):
             made = _left(factor, made)
+    elif is_scalar(inner):
+        made = al.product(*before, *after, matrix_of(inner, tangent))
     elif len(after) == 1 and after[0].shape[1] == 1 and isinstance(inner, Transpose) and not before:
         # a row of the tangent times a column: the same number as the other way round
         made = al.product(al.transposed(after[0]), matrix_of(inner.args[0], tangent))

@@ -128,8 +128,8 @@ class Reader:
         array = np.asarray(value) if not hasattr(value, "owner") else None
         layout = self.layout(self.tape.aval(slot))
         shape = matrix_shape(layout.features)
-        if array is not None and array.size and array.dtype.kind != "b" and (array == array.flat[0]).all():
-            return al.constant(array.flat[0], shape)
+        if array is not None and array.dtype.kind != "b" and (not array.size or (array == array.flat[0]).all()):
+            return al.constant(array.flat[0] if array.size else 0, shape)
         symbol = Value(self.tape.names.get(slot, f"C_{len(self.constants) + 1}"), shape, role="constant")
         if array is not None:
             self.constants[symbol] = array if layout.rows is None else np.take(array, [0], layout.rows)
