@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import pytree
@@ -78,15 +78,69 @@ class StepGraph:
         results = [slot for slot, _ in self.tape.outputs]
         new = [Vertex(STATE, name, slot, k) for k, (name, slot) in enumerate(zip(names, results, strict=False))]
         y_tree = self.tape.structures[1].children[1]
-        ys = _numbered(OUTPUT, "y", results[len(new) :], y_tree.paths())
+        ys = self._outputs(_numbered(OUTPUT, "y", results[len(new) :], y_tree.paths()), new)
         self.vertices = [*old, *xs, *self._inner(old + xs, new, ys)]
         self.edges = [edge for vertex in self.vertices for edge in self._into(vertex)]
         self._drop_what_leads_nowhere()
 
+    def _read(self) -> set[int]:
+        """The slots that something is computed from which becomes a state or an output."""
+        read: set[int] = set()
+        wanted = {slot for slot, _ in self.tape.outputs}
+        for slot in reversed(range(len(self.tape.nodes))):
+            held, end = self.tape.nodes[slot], slot + 1
+            while held is not None and end < len(self.tape.nodes) and self.tape.nodes[end] is None:
+                end += 1  # a node with several results has the slots behind it
+            if held is not None and not wanted.isdisjoint(range(slot, end)):
+                read.update(held.slots)
+                wanted.update(held.slots)
+        return read
+
+    def _outputs(self, ys: list[Vertex], new: list[Vertex]) -> list[Vertex]:
+        """The outputs, called as the code calls them where they are nothing else besides."""
+        others = self._read() | {vertex.slot for vertex in new} | set(self.tape.inputs)
+        return [replace(v, name=self.tape.names.get(v.slot, v.name)) if v.slot not in others else v for v in ys]
+
+    def _read(self) -> set[int]:
+        """The slots that something is computed from which becomes a state or an output."""
+        read: set[int] = set()
+        wanted = {slot for slot, _ in self.tape.outputs}
+        for slot in reversed(range(len(self.tape.nodes))):
+            held, end = self.tape.nodes[slot], slot + 1
+            while held is not None and end < len(self.tape.nodes) and self.tape.nodes[end] is None:
+                end += 1  # a node with several results has the slots behind it
+            if held is not None and not wanted.isdisjoint(range(slot, end)):
+                read.update(held.slots)
+                wanted.update(held.slots)
+        return read
+
+    def _outputs(self, ys: list[Vertex], new: list[Vertex]) -> list[Vertex]:
+        """The outputs, called as the code calls them where they are nothing else besides."""
+        others = self._read() | {vertex.slot for vertex in new} | set(self.tape.inputs)
+        return [replace(v, name=self.tape.names.get(v.slot, v.name)) if v.slot not in others else v for v in ys]
+
+    def _read(self) -> set[int]:
+        """The slots that something is computed from which becomes a state or an output."""
+        read: set[int] = set()
+        wanted = {slot for slot, _ in self.tape.outputs}
+        for slot in reversed(range(len(self.tape.nodes))):
+            held, end = self.tape.nodes[slot], slot + 1
+            while held is not None and end < len(self.tape.nodes) and self.tape.nodes[end] is None:
+                end += 1  # a node with several results has the slots behind it
+            if held is not None and not wanted.isdisjoint(range(slot, end)):
+                read.update(held.slots)
+                wanted.update(held.slots)
+        return read
+
+    def _outputs(self, ys: list[Vertex], new: list[Vertex]) -> list[Vertex]:
+        """The outputs, called as the code calls them where they are nothing else besides."""
+        others = self._read() | {vertex.slot for vertex in new} | set(self.tape.inputs)
+        return [replace(v, name=self.tape.names.get(v.slot, v.name)) if v.slot not in others else v for v in ys]
+
     def _inner(self, given: list[Vertex], new: list[Vertex], ys: list[Vertex]) -> list[Vertex]:
         """What the step computes, in its order."""
         self.at = {vertex.slot: vertex for vertex in given}
-        read = {slot for node in self.tape.nodes if node is not None for slot in node.slots}
+        read = self._read()
         for vertex in [*new, *ys]:
             # An output that the step goes on computing with is a value of its own, and then the output.
             if vertex.slot >= 0 and not (vertex.kind == OUTPUT and vertex.slot in read):

@@ -52,7 +52,7 @@ class Picture:
     @staticmethod
     def column(folded: bool, numbers: bool) -> float:
         """The width of a column."""
-        return 2.1 if numbers else 1.7 if folded else NARROW
+        return 1.6 if numbers else 1.7 if folded else NARROW
 
     @classmethod
     def limits(cls, layout: Layout, steps: int, folded: bool, numbers: bool) -> tuple[float, float, float, float]:

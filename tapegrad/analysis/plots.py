@@ -44,9 +44,11 @@ def plot_gradient_norms(norms: Any, ax: Any = None, *, log: bool = False, **imag
         values = np.where(np.isneginf(values), 0.0, np.exp(np.clip(values, -600.0, 600.0)))
     values = values.mean(axis=2) if values.ndim == 3 else values
     least, top = _limits(values)
+    options = {"cmap": _colours(), "norm": LogNorm(least, top), "interpolation": "nearest", "aspect": "auto"} | image
+    given = getattr(options["norm"], "vmin", None)
+    least = least if given is None or given <= 0 else given
     # NaN, where there is nothing, stays white.
     shown = np.where(values < least, np.where(values > 0, least, 0.1 * least), values)
-    options = {"cmap": _colours(), "norm": LogNorm(least, top), "interpolation": "nearest", "aspect": "auto"} | image
     picture = ax.imshow(shown, **options)
     extend = "min" if np.any(values < least) else "neither"
     ax.figure.colorbar(picture, ax=ax, label=r"$\|\partial L_t/\partial s_k\|$", extend=extend)
@@ -85,7 +87,9 @@ def plot_gamma(measured: Any, bound: Any = None, ax: Any = None, **line: Any) ->
         ax.plot(_steps(values), limits, color="C3", label="bound")
     ax.axhline(1.0, color="0.4", linestyle=":", linewidth=1.2, label="1")
     ax.set(xlabel="t", ylabel=r"$\|\partial s_t/\partial s_{t-1}\|_2$")
-    ax.set_ylim(bottom=0)
+    ax.update_datalim([(0.0, 0.0)], updatex=False)  # from 0, without a limit for what is drawn later
+    ax.margins(y=0.02)
+    ax.autoscale_view(scalex=False)
     ax.legend()
     _whole_ticks(ax.xaxis)
     return ax
@@ -245,4 +249,4 @@ def _whole_ticks(*scales: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for scale in scales:
-        scale.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        scale.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))

@@ -98,7 +98,7 @@ class Equation:
 
         Parameters
         ----------
-        values : dict
+        values : dict, or Run
             A matrix for each of :meth:`values`, or for its name as ``str`` gives it: ``"W_hh"``, ``"h[t - 1]"``,
             ``"dL/dh[t]"``. Matrices are those of the printed equation: vectors (n, 1) or (n,), and a weight that is
             applied as ``W x`` is the transpose of the array in the code. In sums and products over time values carry

@@ -201,6 +201,8 @@ def by_name(values: Mapping[Any, Any]) -> Lookup:
         for key in (value, str(value).replace(" ", "")):
             if key in table:
                 return _matrix(value, table[key])
+        if not isinstance(values, dict) and value in values:  # such as a run, which computes Jacobians when asked
+            return _matrix(value, values[value])
         raise OptionError(
             f"evaluate: no value was given for {value}; given are {', '.join(map(str, values)) or 'none'}"
         )

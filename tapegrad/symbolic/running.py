@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from .subject import Leaf
 
 
-class Run:
-    """All values of a derivation over one sequence.
+class Run(Mapping):
+    """All values of a derivation over one sequence: a mapping from values, or from their names, to matrices.
+
+    ``run["h[3]"]`` is h at the third step, ``run["dL/dh[3]"]`` the derivative of the loss by it. What an equation needs
+    to be evaluated is in it: ``derivation.gradients["W_hh"].evaluate(run, T=run.steps)``.
 
     Nothing but the equations is used: this is how they are proven, and how they can be followed by hand. Only at the
     last step, the terms of later steps are replaced by the derivative by the final state.
@@ -77,9 +81,23 @@ class Run:
         self._forward()
         self._backward(outputs, final)
 
-    def __getitem__(self, value: Value) -> Any:
-        """The matrix of a value at a time that is a number."""
+    def __getitem__(self, value: Any) -> Any:
+        """The matrix of a value, or of a Jacobian, at a time that is a number."""
+        if isinstance(value, str):
+            wanted = value.replace(" ", "")
+            for known, matrix in self.table.items():
+                if str(known).replace(" ", "") == wanted:
+                    return matrix
+            raise KeyError(f"the run has no value {value!r}; names are such as 'h[3]' and 'dL/dh[3]'")
+        if isinstance(value, Partial):
+            return self._look(Partial(value.value.at(TIME), value.by.at(TIME - 1)), int(value.value.time))
         return self.table[value]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.table)
+
+    def __len__(self) -> int:
+        return len(self.table)
 
     def numbers(self, array: Any) -> Any:
         """An array in the arithmetic of this run; integers stay what they are."""

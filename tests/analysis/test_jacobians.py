@@ -107,6 +107,36 @@ def counted(params, state, x):
     return (h, n + 1), h
 
 
+def reassigned(params, h, x):
+    h = params * h + x
+    return h, h
+
+
+def handed_on(params, state, x):
+    x = params * state + x  # the new state is called as the input is: its name says nothing
+    return x, x
+
+
+def reassigned(params, h, x):
+    h = params * h + x
+    return h, h
+
+
+def handed_on(params, state, x):
+    x = params * state + x  # the new state is called as the input is: its name says nothing
+    return x, x
+
+
+def reassigned(params, h, x):
+    h = params * h + x
+    return h, h
+
+
+def handed_on(params, state, x):
+    x = params * state + x  # the new state is called as the input is: its name says nothing
+    return x, x
+
+
 ZEROS = np.zeros((2, 1))
 
 
@@ -117,6 +147,12 @@ ZEROS = np.zeros((2, 1))
         (delayed, (ZEROS, ZEROS), ["new", "state[1]"]),
         (counted, (ZEROS, np.zeros(2, int)), ["h"]),
         (lambda p, s, x: (p * s + x, s), ZEROS, ["state"]),
+        (reassigned, ZEROS, ["h"]),
+        (handed_on, ZEROS, ["state"]),
+        (reassigned, ZEROS, ["h"]),
+        (handed_on, ZEROS, ["state"]),
+        (reassigned, ZEROS, ["h"]),
+        (handed_on, ZEROS, ["state"]),
     ],
 )
 def test_what_the_leaves_of_a_state_are_called(step, state, names):

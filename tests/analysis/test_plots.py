@@ -122,6 +122,22 @@ def test_colours_can_be_chosen(ax):
     assert ax.images[0].norm.vmin == 1e-3
 
 
+def test_limits_of_colours_that_are_given_hold(ax):
+    norms = np.array([[1.0, np.nan, np.nan], [1e30, 1.0, np.nan], [1e60, 0.0, 1e-5]])
+    image = plot_gradient_norms(norms, ax=ax, norm=LogNorm(1e-3, 1e3)).images[0]
+    shown = image.get_array()
+    assert shown[1, 1] == 1.0  # though it is far below the largest
+    assert shown[2, 2] == pytest.approx(1e-3)
+    np.testing.assert_array_equal(image.to_rgba(shown)[2, 1], image.get_cmap().get_under())
+
+
+def test_gamma_on_axes_that_share_their_limits():
+    _, axes = plt.subplots(1, 2, sharey=True)
+    for ax, size in zip(axes, (0.5, 4.0), strict=True):
+        plot_gamma(size * np.ones(5), ax=ax)
+    assert axes[0].get_ylim()[0] <= 0 < 4.0 < axes[0].get_ylim()[1] < 5.0
+
+
 def test_gamma_and_its_bound(ax):
     values = CALLS[plot_gamma]
     plot_gamma(values, 1.7, ax=ax, color="green")
