@@ -182,7 +182,9 @@ def state_names(step: Callable, params: Any, state: Any, x: Any) -> list[str]:
     """
     tape = trace(step)(params, state, x)
     paths = pytree.paths(state)
-    given = {re.split(r"[.\[]", tape.names[slot])[0] for slot in tape.inputs}  # `x` may have become the output
+    before = len(pytree.leaves(params))
+    others = tape.inputs[:before] + tape.inputs[before + len(paths) :]
+    given = {re.split(r"[.\[]", tape.names[slot])[0] for slot in others}  # `x` may have become the output
     found = [slot not in tape.inputs and tape.names.get(slot) for slot, _ in tape.outputs[: len(paths)]]
     inner = [None if name in given else name for name in found]
     chosen = [

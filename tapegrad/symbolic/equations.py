@@ -176,6 +176,19 @@ class Equations:
         return self.text()
 
 
+class EquationTable(dict):
+    """Equations by keys; in a notebook they are shown one below the other."""
+
+    def latex(self) -> str:
+        return Equations(list(self.values())).latex()
+
+    def text(self) -> str:
+        return Equations(list(self.values())).text()
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+
 def over_time(term: Any, last: Any) -> TimeSum:
     """The sum of a term at t over all times up to ``last``."""
     return TimeSum(term, TIME, 1, last)

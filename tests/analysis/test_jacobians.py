@@ -107,6 +107,11 @@ def counted(params, state, x):
     return (h, n + 1), h
 
 
+def reassigned(params, h, x):
+    h = params * h + x
+    return h, h
+
+
 ZEROS = np.zeros((2, 1))
 
 
@@ -117,6 +122,7 @@ ZEROS = np.zeros((2, 1))
         (delayed, (ZEROS, ZEROS), ["new", "state[1]"]),
         (counted, (ZEROS, np.zeros(2, int)), ["h"]),
         (lambda p, s, x: (p * s + x, s), ZEROS, ["state"]),
+        (reassigned, ZEROS, ["h"]),
     ],
 )
 def test_what_the_leaves_of_a_state_are_called(step, state, names):
