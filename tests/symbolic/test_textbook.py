@@ -6,6 +6,7 @@ import pytest
 from tapegrad.cells import GRU, LSTM, Elman
 from tapegrad.functions import softmax_cross_entropy
 from tapegrad.symbolic import Notation, derive
+from tapegrad.symbolic.breaking import WIDTH, broken, terms, width
 from tests.symbolic.steps import SoftmaxRNN
 
 
@@ -102,6 +103,26 @@ def test_tables_of_equations_are_shown_one_below_the_other():
     assert shown.count(r" \\") == 2
     assert all(equation.latex().replace(" = ", " &= ", 1) in shown for equation in derivation.gradients.values())
     assert derivation.jacobian.text() == "∂h_t/∂h_{t-1} = diag(1 - h_t^2) W_hh"
+
+
+def test_long_sums_are_broken_between_their_terms():
+    derivation = derive(GRU(3, 4))
+    equation = derivation.jacobian["h", "h"]
+    first, *others = equation.latex_lines()
+    assert len(others) >= 1
+    assert all(line.startswith((r"&\quad {} + ", r"&\quad {} - ")) for line in others)
+    assert all(width(line) <= WIDTH for line in (first, *others))
+    assert " ".join([first, *(line.removeprefix(r"&\quad {} ") for line in others)]).replace("&=", "=") == equation.latex()
+    assert equation._repr_latex_().count(r"\\") == len(others)
+    assert len(derivation.forward["h"].latex_lines()) == 1
+
+
+def test_what_stands_in_brackets_is_not_broken():
+    assert terms(r"a + \left(b - c\right) - d^{x + y} + \begin{cases} p + q & r \end{cases}") == [
+        "a", r"+ \left(b - c\right)", "- d^{x + y}", r"+ \begin{cases} p + q & r \end{cases}",
+    ]  # fmt: skip
+    assert broken("a", r"\left(b + c\right) \odot e", limit=2) == [r"a &= \left(b + c\right) \odot e"]
+    assert broken("a", "b - c", limit=2) == ["a &= b", r"&\quad {} - c"]
 
 
 def test_gru_with_the_reset_before_the_product():
