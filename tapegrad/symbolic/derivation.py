@@ -12,7 +12,7 @@ from sympy import MatAdd, Symbol
 from . import algebra as al
 from .adjoints import Adjoints
 from .constants import zeros
-from .equations import Equation, Equations, OrderedProduct, over_time
+from .equations import Equation, Equations, EquationTable, OrderedProduct, over_time
 from .expressions import LAST, TIME, Named, Value, moved, replaced, values_in
 from .jacobians import Jacobians, Partial
 from .notation import Notation
@@ -118,20 +118,20 @@ class Derivation:
         self.forward = self._forward()
         self.adjoints = self._recurrences()
         shares = zip(subject.params, self.backward.params, strict=True)
-        self.gradients = {
+        self.gradients = EquationTable({
             leaf.path: self._equation(leaf.symbol.as_role("gradient"), over_time(share, LAST))
             for leaf, share in shares if share is not None
-        }  # fmt: skip
-        self.inputs = {
+        })  # fmt: skip
+        self.inputs = EquationTable({
             leaf.path: self._equation(leaf.symbol.as_role("adjoint"), share)
             for leaf, share in zip(subject.xs, self.backward.xs, strict=True) if share is not None
-        }  # fmt: skip
+        })  # fmt: skip
         self._jacobians = Jacobians(subject, self.visible)
         self.parts, self.unwritten = self._jacobians.parts, self._jacobians.unwritten
-        self.jacobian = {
+        self.jacobian = EquationTable({
             (new.name, old.name): self._equation(Partial(new, old), matrix)
             for (new, old), matrix in self._jacobians.blocks.items()
-        }
+        })  # fmt: skip
         self.jacobian_product = self._product()
 
     def _equation(self, left: Any, right: Any) -> Equation:

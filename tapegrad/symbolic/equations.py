@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sympy import Basic, Eq, Integer, sympify
+from sympy import Basic, Eq, Integer, MatAdd, sympify
 
 from tapegrad.errors import OptionError
 
+from .breaking import broken
 from .expressions import TIME, Node, Value, replaced, values_in
 
 if TYPE_CHECKING:
@@ -72,10 +73,18 @@ class Equation:
         return Eq(self.left, self.right, evaluate=False)
 
     def latex(self) -> str:
+        return " = ".join(self._sides())
+
+    def _sides(self) -> tuple[str, str]:
         from .latex import LatexPrinter
 
         printer = LatexPrinter(self.notation)
-        return f"{printer(self.left)} = {printer(self.right)}"
+        return printer(self.left), printer(self.right)
+
+    def latex_lines(self) -> list[str]:
+        """The lines of an ``aligned`` environment: more than one for a long sum."""
+        left, right = self._sides()
+        return broken(left, right) if isinstance(self.right, MatAdd) else [f"{left} &= {right}"]
 
     def text(self) -> str:
         from .text import TextPrinter
@@ -84,7 +93,7 @@ class Equation:
         return f"{printer(self.left)} = {printer(self.right)}"
 
     def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {self.latex()}$"
+        return f"$\\displaystyle {self.latex() if len(self.latex_lines()) == 1 else aligned([self])}$"
 
     def __repr__(self) -> str:
         return self.text()
@@ -136,6 +145,12 @@ def with_limits(expression: Any, limits: Mapping[str, int]) -> Any:
     return replaced(expression, changes)
 
 
+def aligned(equations: Iterable[Equation]) -> str:
+    """Equations one below the other, aligned at their signs."""
+    lines = [line for equation in equations for line in equation.latex_lines()]
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
 class Equations:
     """Equations in an order in which they can be evaluated; they are found by position or by name.
 
@@ -163,8 +178,7 @@ class Equations:
         return [e.left.name if isinstance(e.left, Value) else str(e.left) for e in self._equations]
 
     def latex(self) -> str:
-        lines = [e.latex().replace(" = ", " &= ", 1) for e in self._equations]
-        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+        return aligned(self._equations)
 
     def text(self) -> str:
         return "\n".join(e.text() for e in self._equations)
@@ -174,6 +188,19 @@ class Equations:
 
     def __repr__(self) -> str:
         return self.text()
+
+
+class EquationTable(dict):
+    """Equations by keys; in a notebook they are shown one below the other."""
+
+    def latex(self) -> str:
+        return aligned(self.values())
+
+    def text(self) -> str:
+        return Equations(list(self.values())).text()
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
 
 
 def over_time(term: Any, last: Any) -> TimeSum:

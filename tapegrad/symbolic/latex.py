@@ -31,7 +31,7 @@ class LatexPrinter(Printer):
         base = self.word(letters.base)
         if letters.accent:
             base = f"{base}'" if letters.accent == "prime" else f"{ACCENTS[letters.accent]}{{{base}}}"
-        below, above = [self.word(letters.below)] if letters.below else [], []
+        below, above = [self.subscript(letters.below)] if letters.below else [], []
         if letters.above:
             above.append(f"({letters.above})")
         if time is not None:
@@ -48,6 +48,10 @@ class LatexPrinter(Printer):
         if text in GREEK:
             return "\\" + text
         return text if len(text) <= 2 and text.isalnum() else rf"\mathrm{{{text}}}".replace("_", r"\_")
+
+    def subscript(self, text: str) -> str:
+        """Two letters are two indices: in W_xi they are x and i, and no Greek letter."""
+        return text if len(text) == 2 and text.isalnum() else self.word(text)
 
     def derivative(self, x: Value) -> str:
         of, loss = self.written(x.name, x.time), self.notation.loss

@@ -5,7 +5,8 @@ import pytest
 
 from tapegrad.cells import GRU, LSTM, Elman
 from tapegrad.functions import softmax_cross_entropy
-from tapegrad.symbolic import derive
+from tapegrad.symbolic import Notation, derive
+from tapegrad.symbolic.breaking import WIDTH, broken, terms, width
 from tests.symbolic.steps import SoftmaxRNN
 
 
@@ -85,6 +86,43 @@ def test_lstm():
         assert derivation.gradients[f"b_{gate}"].text() == f"∂L/∂b_{gate} = Σ_{{t=1..T}} δa_{gate}[t]"
     assert derivation.jacobian["c", "c"].text() == "∂c_t/∂c_{t-1} = diag(f_t)"
     assert derivation.jacobian["h", "c"].text() == "∂h_t/∂c_{t-1} = diag((1 - tanh(c_t)^2) ⊙ o_t) ∂c_t/∂c_{t-1}"
+
+
+def test_two_letters_in_a_subscript_are_two_indices():
+    """The input's weights of the gate i are W_xi, with x and i; a longer word is a Greek letter."""
+    derivation = derive(LSTM(3, 4), notation=Notation(rename={"b_i": "b_xi", "b_f": "b_theta", "c": "xi"}))
+    assert derivation.gradients["W_xi"].latex().startswith(r"\frac{\partial L}{\partial W_{xi}} =")
+    assert derivation.forward["a_i"].latex() == r"a_{i,t} = W_{xi} \, x_{t} + W_{hi} \, h_{t-1} + b_{xi}"
+    assert r"+ b_{\theta}" in derivation.forward["a_f"].latex()
+    assert derivation.forward["c"].latex().startswith(r"\xi_{t} = ")
+
+
+def test_tables_of_equations_are_shown_one_below_the_other():
+    derivation = derive(Elman(3, 4))
+    shown = derivation.gradients._repr_latex_()
+    assert shown.count(r" \\") == 2
+    assert all(equation.latex().replace(" = ", " &= ", 1) in shown for equation in derivation.gradients.values())
+    assert derivation.jacobian.text() == "∂h_t/∂h_{t-1} = diag(1 - h_t^2) W_hh"
+
+
+def test_long_sums_are_broken_between_their_terms():
+    derivation = derive(GRU(3, 4))
+    equation = derivation.jacobian["h", "h"]
+    first, *others = equation.latex_lines()
+    assert len(others) >= 1
+    assert all(line.startswith((r"&\quad {} + ", r"&\quad {} - ")) for line in others)
+    assert all(width(line) <= WIDTH for line in (first, *others))
+    assert " ".join([first, *(line.removeprefix(r"&\quad {} ") for line in others)]).replace("&=", "=") == equation.latex()
+    assert equation._repr_latex_().count(r"\\") == len(others)
+    assert len(derivation.forward["h"].latex_lines()) == 1
+
+
+def test_what_stands_in_brackets_is_not_broken():
+    assert terms(r"a + \left(b - c\right) - d^{x + y} + \begin{cases} p + q & r \end{cases}") == [
+        "a", r"+ \left(b - c\right)", "- d^{x + y}", r"+ \begin{cases} p + q & r \end{cases}",
+    ]  # fmt: skip
+    assert broken("a", r"\left(b + c\right) \odot e", limit=2) == [r"a &= \left(b + c\right) \odot e"]
+    assert broken("a", "b - c", limit=2) == ["a &= b", r"&\quad {} - c"]
 
 
 def test_gru_with_the_reset_before_the_product():
