@@ -93,7 +93,7 @@ class Adjoints:
             node = tape.nodes[place]
             assert node is not None  # the sum with zero, of which the rules read what stands before it
             leaves[node.slots[0]] = subject.values[slot]
-        self.reader = Reader(tape, subject.rows, leaves, backward=True)
+        self.reader = Reader(tape, subject.rows, leaves, subject.constants, backward=True)
         self.folds = subject.folds()
         self._equations(shown, tape.outputs[m:])
 

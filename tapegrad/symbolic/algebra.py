@@ -330,7 +330,7 @@ def transposed(x: Any) -> Any:
         matrices = [transposed(factor) for factor in x.args if factor.is_Matrix]
         body = product(*reversed(matrices))
         return scaled(Mul(*numbers), body) if numbers else body
-    if isinstance(x, MatAdd):
+    if isinstance(x, MatAdd) and 1 not in x.shape:
         return add(*[transposed(term) for term in x.args])
     if isinstance(x, Scaled):
         return times(x.args[0], transposed(x.args[1]))

@@ -142,7 +142,7 @@ class Derivation:
         for symbol, slot in zip(subject.output_symbols, subject.outputs, strict=True):
             if symbol.role == "output":
                 found.append(self._equation(symbol, self._result(reader, slot, symbol.shape)))
-        self.constants = reader.constants
+        self.constants = subject.constants.arrays
         return Equations(found)
 
     def _result(self, reader: Any, slot: int, shape: Any) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import HadamardProduct, Identity, MatAdd, MatMul, Transpose
+from sympy import DiagMatrix, HadamardProduct, Identity, MatAdd, MatMul, Transpose
 
 from . import algebra as al
-from .constants import is_scalar
-from .expressions import Named, Node, Scaled, Value, values_in
+from .constants import is_linear, is_scalar, zeros
+from .expressions import Named, Node, Scaled, Value, replaced, values_in
 
 
 class Columns(Node):
@@ -75,8 +75,12 @@ def matrix_of(x: Any, tangent: Value) -> Any:
         inner = [a for a in x.operands if depends(a, tangent)]
         if len(inner) == 1 and inner[0].shape[1:] == (1,):
             hole = Value("hole", inner[0].shape, None, "tangent")
-            function = x.xreplace({inner[0]: hole})
+            changes = {a: zeros(a.shape) for a in x.operands if is_linear(a)} | {inner[0]: hole}
+            function = Named(x.function, [changes.get(a, a) for a in x.operands], x.shape, x.operation)
             return Columns(function, hole, matrix_of(inner[0], tangent))
+        hole = Value("hole", tangent.shape, None, "tangent")
+        changes = {v: hole if v == tangent else zeros(v.shape) for v in values_in(x) if v.role == "tangent"}
+        return Columns(replaced(x, changes), hole, Identity(tangent.shape[0]))
     raise NotAMatrix
 
 
@@ -85,6 +89,15 @@ def _left(scale: Any, x: Any) -> Any:
     if isinstance(x, MatAdd):
         return al.add(*[_left(scale, term) for term in x.args])
     return al.times(scale, x) if is_scalar(scale) and not is_scalar(x) else al.product(scale, x)
+
+
+def _applied_to(inner: Any, vector: Any, tangent: Value) -> Any:
+    """The matrix of what a row or a diagonal matrix, in which the tangent stands, gives for a vector."""
+    if vector.shape[1] == 1 and inner.shape[0] == 1:  # a row times a column: the same number as the other way round
+        return al.product(al.transposed(vector), matrix_of(al.transposed(inner), tangent))
+    if vector.shape[1] == 1 and isinstance(inner, DiagMatrix):
+        return al.product(al.diagonal(vector), matrix_of(inner.args[0], tangent))
+    raise NotAMatrix
 
 
 def _of_product(x: MatMul, tangent: Value) -> Any:
@@ -96,11 +109,10 @@ def _of_product(x: MatMul, tangent: Value) -> Any:
         made = matrix_of(inner, tangent)
         for factor in reversed(before):
             made = _left(factor, made)
-    elif len(after) == 1 and after[0].shape[1] == 1 and isinstance(inner, Transpose) and not before:
-        # a row of the tangent times a column: the same number as the other way round
-        made = al.product(al.transposed(after[0]), matrix_of(inner.args[0], tangent))
     else:
-        raise NotAMatrix
+        made = _applied_to(inner, al.product(*after), tangent)
+        for factor in reversed(before):
+            made = _left(factor, made)
     for number in numbers:
         made = al.scaled(number, made)
     return made

@@ -16,6 +16,7 @@ from tapegrad.tracing import tracer
 
 from . import algebra as al
 from .expressions import TIME, Applied, Layout, Named, Value
+from .flattening import flattened
 from .naming import (
     CURVED,
     applied_from_the_right,
@@ -25,7 +26,7 @@ from .naming import (
     shared,
     state_names,
 )
-from .reading import Reader, matrix_shape, number_of_rows
+from .reading import Constants, Reader, matrix_shape, number_of_rows
 
 
 class Leaf(NamedTuple):
@@ -71,6 +72,8 @@ class Subject:
         The symbols of the values that have names, by slot, in the order of the tape.
     state_values : list of int
         For each state the slot in ``values`` that is the new state.
+    constants : Constants
+        The arrays that the step captures.
     reader : Reader
         Of the forward tape.
     """
@@ -82,14 +85,14 @@ class Subject:
         self.examples = tuple(
             [params] + [pytree.map(lambda a: np.broadcast_to(a[:1], (self.rows, *a.shape[1:])), t) for t in (state, x)]
         )
-        self.tape: AbstractTape = tracer(step, history=True)(*self.examples)
+        self.tape: AbstractTape = flattened(tracer(step, history=True)(*self.examples))
         counts = [len(pytree.leaves(tree)) for tree in self.examples]
         self._check_result(counts[1])
         drop_prefix(self.tape)
         self.structures = (*[pytree.structure(t) for t in self.examples], self._output_structure())
         self.next_state = [slot for slot, _ in self.tape.outputs[: counts[1]]]
         self.outputs = [slot for slot, _ in self.tape.outputs[counts[1] :]]
-        reader = Reader(self.tape, self.rows, {})
+        reader = Reader(self.tape, self.rows, {}, Constants(str))  # for the layouts alone
         self.used: set[str] = set()
         inputs = self._inputs(reader, counts)
         self.params, self.state, self.xs = (
@@ -98,6 +101,7 @@ class Subject:
         self.reader_layout = reader.layout
         self.leaves = dict(zip(self.tape.inputs, [leaf.expression for leaf in inputs], strict=True))
         self.values, self.helpers = self._values(reader)
+        self.constants = Constants(self.unique)
         self.output_symbols = [self._output(k, slot) for k, slot in enumerate(self.outputs)]
 
     # ---- what comes out ----
@@ -200,7 +204,7 @@ class Subject:
     # ---- forward equations ----
     def equations(self, shown: set[int]) -> dict[Value, Any]:
         """What each shown value is, in the order of the tape."""
-        reader = Reader(self.tape, self.rows, dict(self.leaves))
+        reader = Reader(self.tape, self.rows, dict(self.leaves), self.constants)
         found = {}
         for slot, symbol in self.values.items():
             if slot in shown:
