@@ -10,13 +10,13 @@ from sympy import MatAdd, Symbol
 
 from . import algebra as al
 from .adjoints import Adjoints
-from .constants import zeros
+from .constants import is_zero, zeros
 from .equations import Equation, Equations, OrderedProduct, over_time
 from .expressions import LAST, TIME, Named, Value, moved, replaced, values_in
 from .jacobians import Jacobians, Partial
 from .notation import Notation
 from .notation import notation as notation_of
-from .printing import is_readable
+from .printing import called, is_readable
 from .running import Run
 from .subject import Subject, subject
 from .text import TextPrinter
@@ -113,7 +113,7 @@ class Derivation:
         self.adjoints = self._recurrences()
         shares = zip(subject.params, self.backward.params, strict=True)
         self.gradients = {
-            leaf.path: self._equation(leaf.symbol.as_role("gradient"), over_time(share, LAST))
+            leaf.path: self._equation(leaf.symbol.as_role("gradient"), zero_or_sum(share))
             for leaf, share in shares if share is not None
         }  # fmt: skip
         self.inputs = {
@@ -187,7 +187,7 @@ class Derivation:
     def functions(self) -> list[str]:
         """The operations of the step that are printed as functions with a name of the code."""
         expressions = [e.right for _, equations in self.sections() for e in equations]
-        return sorted({n.function for x in expressions for n in x.atoms(Named) if not is_readable(n)})
+        return sorted({called(n) for x in expressions for n in x.atoms(Named) if not is_readable(n)})
 
     # ---- as text ----
     def sections(self) -> list[tuple[str, list[Equation]]]:
@@ -265,6 +265,11 @@ def notes(derivation: Derivation) -> list[str]:
     if missing:
         found.append(f"The Jacobian of {', '.join(missing)} is no matrix between vectors and is not printed.")
     return found
+
+
+def zero_or_sum(share: Any) -> Any:
+    """The sum over time of one step's share."""
+    return share if is_zero(share) else over_time(share, LAST)
 
 
 def substituted(expression: Any, changes: dict[Any, Any]) -> Any:
