@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from sympy import MatAdd, Symbol
@@ -164,7 +165,8 @@ class Derivation:
         self.later = {symbol: right for symbol, right in later.items() if symbol not in once and uses[symbol]}
         found = [self._equation(symbol, right) for symbol, right in self.later.items()]
         for left, right in self.unsubstituted.items():
-            if right != left.as_role("direct"):  # else the derivative by an output, which is given
+            given = right == left.as_role("direct")  # the derivative by an output, which "nabla" and "partial" spell out
+            if not given or self.notation.adjoints in ("delta", "bar"):
                 found.append(self._equation(left, substituted(right, once)))
         return Equations(found)
 
@@ -175,8 +177,8 @@ class Derivation:
         if len(floats) == 1 and names:
             new, old = floats[0], floats[0]
         else:
-            size = sum(int(v.shape[0]) for v in floats)
-            new = old = Value("s", (size, 1), TIME - 1)
+            size = sum(prod(map(int, v.shape)) for v in floats)
+            new = old = Value(self.subject.unique("s"), (size, 1), TIME - 1)
         step = Partial(new.at(INDEX), old.at(INDEX - 1))
         return self._equation(Partial(new.at(TIME), old.at(EARLIER)), OrderedProduct(step, INDEX, EARLIER + 1, TIME))
 
@@ -256,6 +258,14 @@ def notes(derivation: Derivation) -> list[str]:
             f"({', '.join(TextPrinter(derivation.notation).value(v.at(LAST)) for v in states)}), which is 0 for a loss "
             "of outputs alone. The gradients of a batch are sums over its sequences."
         )
+    whole = derivation.jacobian_product.left.value
+    if derivation.jacobian and whole not in states:
+        name, *parts = [TextPrinter(derivation.notation).value(v) for v in (whole, *states)]
+        found.append(f"{name} is the whole state, [{'; '.join(parts)}]: the matrices above are the blocks of its Jacobian.")
+    captured = {v: None for _, es in derivation.sections() for e in es for v in e.values() if v.role == "constant"}
+    if captured:
+        shapes = [f"{v.name} ({' × '.join(map(str, v.shape))})" for v in captured]
+        found.append(f"Constant arrays, which the step captures: {', '.join(shapes)}.")
     unread = derivation.functions()
     if unread:
         found.append(

@@ -7,7 +7,8 @@ from typing import Any
 from sympy import latex as sympy_latex
 
 from .expressions import Value
-from .printing import GREEK, POWER, SUM, Letters, Printer, decimal, in_subscript
+from .letters import GREEK, Letters, in_subscript
+from .printing import POWER, SUM, Printer, decimal
 
 FUNCTIONS = {
     "logistic": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos",
@@ -31,7 +32,7 @@ class LatexPrinter(Printer):
         """A name with its subscript, layer and time; ``mark`` is one more superscript."""
         letters = Letters(self.notation.name(name))
         base = self.word(letters.base, letters.accent)
-        below, above = [self.word(*in_subscript(w)) for w in letters.below.split(",") if w], []
+        below, above = [self.word(*in_subscript(w)) for w in letters.below.split("_") if w], []
         if letters.above:
             above.append(f"({letters.above})")
         if time is not None:

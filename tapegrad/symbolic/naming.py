@@ -61,7 +61,7 @@ def state_names(tape: AbstractTape, made: list[int], state: Any, xs: int) -> lis
     for slot, path in zip(made, pytree.paths(state), strict=True):
         aliases = tape.aliases.get(slot, []) if slot not in inputs else []
         # A name that the input has as well is that of a variable which was given something else.
-        fitting = [name for name in aliases if name not in found and name not in given]
+        fitting = [n for n in aliases if n not in found and n not in given and re.sub(r"_\d+$", "", n) not in given]
         found.append(fitting[0] if fitting else plain(path, "s"))
     return found
 

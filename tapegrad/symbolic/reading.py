@@ -24,8 +24,8 @@ from tapegrad.tensor import aval_of
 
 from . import algebra as al
 from . import gathers
-from .constants import MINUS_ONE, is_linear, is_scalar, number, ones, zeros
-from .expressions import Applied, Layout, Named, Operation, Shape, Value
+from .constants import MINUS_ONE, is_linear, is_ones, is_scalar, number, ones, zeros
+from .expressions import Applied, Layout, Named, Operation, Scaled, Shape, Value
 from .products import contraction
 from .softmax import logarithm, total_of
 
@@ -267,6 +267,8 @@ def _elementwise(reader: Reader, node: Node, args: list[Any]) -> Any:
 def chosen(condition: Any, x: Any, y: Any) -> Any:
     """A choice in a derivative, as a sum: each branch times 1 where it is chosen and 0 elsewhere."""
     one, none = ones(tuple(x.shape)), zeros(tuple(x.shape))
+    if isinstance(condition, Scaled) and is_ones(condition.args[1]):  # one condition for all elements
+        condition, one, none = condition.args[0], ones((1, 1)), zeros((1, 1))
     branches = ((x, Applied("where", condition, one, none)), (y, Applied("where", condition, none, one)))
     return al.add(*[al.times(branch, indicator) for branch, indicator in branches])
 

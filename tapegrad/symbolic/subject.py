@@ -17,6 +17,7 @@ from tapegrad.tracing import tracer
 from . import algebra as al
 from .expressions import TIME, Applied, Layout, Named, Value
 from .flattening import flattened
+from .letters import Letters
 from .naming import (
     CURVED,
     applied_from_the_right,
@@ -93,7 +94,7 @@ class Subject:
         self.next_state = [slot for slot, _ in self.tape.outputs[: counts[1]]]
         self.outputs = [slot for slot, _ in self.tape.outputs[counts[1] :]]
         reader = Reader(self.tape, self.rows, {}, Constants(str))  # for the layouts alone
-        self.used: set[str] = set()
+        self.used: set[tuple[str, ...]] = set()
         inputs = self._inputs(reader, counts)
         self.params, self.state, self.xs = (
             inputs[: counts[0]], inputs[counts[0] : counts[0] + counts[1]], inputs[counts[0] + counts[1] :],
@@ -125,14 +126,14 @@ class Subject:
 
     # ---- symbols ----
     def unique(self, name: str) -> str:
-        """A name that no other symbol has."""
+        """A name that no other symbol has, nor one that is printed alike."""
         stem, _, number = name.rpartition("_")
         stem, n = (stem, int(number)) if stem and number.isdigit() else (name, 0)
         trial = name
-        while trial in self.used:
+        while Letters(trial).key in self.used:
             n += 1
             trial = f"{stem}_{n}"
-        self.used.add(trial)
+        self.used.add(Letters(trial).key)
         return trial
 
     def _inputs(self, reader: Reader, counts: list[int]) -> list[Leaf]:
@@ -176,6 +177,8 @@ class Subject:
         values: dict[int, Value] = {}
         found_helpers = set()
         sole = len(helpers) == 1
+        # Those of the code first: what has no name there makes way.
+        called = {slot: self.unique(name) for slot, name in names.items() if self.tape.aval(slot).dtype.kind == "f"}
         for slot in sorted({*names, *state_of, *helpers, *repeated}):
             aval = self.tape.aval(slot)
             if aval.dtype.kind != "f":
@@ -183,11 +186,11 @@ class Subject:
             if slot in state_of:
                 name = state_of[slot]
             elif slot in names:
-                name = self.unique(names[slot])
+                name = called[slot]
             elif slot in repeated:
                 name = self.unique("v_1")
             else:
-                made = names.get(helpers[slot]) or state_of.get(helpers[slot])
+                made = called.get(helpers[slot]) or state_of.get(helpers[slot])
                 name = self.unique("a" if sole or not made else f"a_{made}")
                 found_helpers.add(slot)
             values[slot] = Value(name, matrix_shape(reader.layout(aval).features), TIME)
@@ -215,11 +218,14 @@ class Subject:
 
     def folds(self) -> dict[Any, Value]:
         """Functions that have a name: what they are called where a derivative computes them again."""
-        found = self.equations(set(self.values) - self.helpers)
-        for symbol, slot in zip(self.output_symbols, self.outputs, strict=True):
-            if symbol.role == "output" and slot >= 0:
-                found[symbol] = self.forward_reader.read(slot)
-        return {made: symbol for symbol, made in found.items() if isinstance(made, (Applied, Named))}
+        folded = {}
+        for shown in (set(self.values), set(self.values) - self.helpers):  # the helpers may be written out
+            found = self.equations(shown)
+            for symbol, slot in zip(self.output_symbols, self.outputs, strict=True):
+                if symbol.role == "output" and slot >= 0:
+                    found[symbol] = self.forward_reader.read(slot)
+            folded.update({made: symbol for symbol, made in found.items() if isinstance(made, (Applied, Named))})
+        return folded
 
     # ---- running the tape again ----
     def replay(self, given: list[Any], added: dict[int, Any], wanted: Iterable[int]) -> dict[int, Any]:

@@ -8,7 +8,8 @@ from unicodedata import normalize
 from sympy import Rational
 
 from .expressions import Value
-from .printing import Letters, Printer, decimal, in_subscript
+from .letters import Letters, in_subscript
+from .printing import Printer, decimal
 
 SIGNS = dict(zip(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
@@ -29,7 +30,7 @@ class TextPrinter(Printer):
     def value(self, x: Value) -> str:
         letters = Letters(self.notation.name(x.name))
         base = self.word(letters.base, letters.accent)
-        below = "_" + ",".join([self.word(*in_subscript(w)) for w in letters.below.split(",")]) if letters.below else ""
+        below = "_" + "_".join([self.word(*in_subscript(w)) for w in letters.below.split("_")]) if letters.below else ""
         if letters.above:
             below += f"^({letters.above})"
         if x.time is None:
