@@ -15,7 +15,7 @@ CURVED = frozenset(
     "tanh logistic exp expm1 log log1p sqrt sin cos tan arctan sinh cosh arcsinh absolute maximum minimum where "
     "logaddexp sign power".split()
 )
-LONG = 12  # operations that are not written out twice
+LONG = 4  # operations that are not written out twice
 
 
 def plain(path: str, base: str) -> str:
@@ -81,7 +81,7 @@ def applied_from_the_right(tape: AbstractTape, slot: int) -> bool:
 
 
 def preactivations(tape: AbstractTape, known: set[int], weights: set[int]) -> dict[int, int]:
-    """Sums with products that a function of elements is applied to, each with the slot of what it gives.
+    """Sums with products, and whatever is long, that a function of elements is applied to, with the slot of what it gives.
 
     What is ``known`` by a name is left out, and not looked into. So is what is read by something else besides.
     """
@@ -91,9 +91,12 @@ def preactivations(tape: AbstractTape, known: set[int], weights: set[int]) -> di
         if node is None or node.primitive.multiple:
             continue
         for s in node.slots:
-            if s < 0 or s in known or not is_affine(tape, s, known, weights):
+            if s < 0 or s in known:
                 continue
-            if node.primitive.name in CURVED:
+            curved = node.primitive.name in CURVED
+            if not is_affine(tape, s, known, weights) and not (curved and length(tape, s, known) > LONG):
+                continue
+            if curved:
                 found.setdefault(s, slot)
             elif uses[s] > 1 and node.primitive.name not in ("add", "subtract"):
                 found.setdefault(s, s)
@@ -112,6 +115,19 @@ def is_affine(tape: AbstractTape, slot: int, known: set[int], weights: set[int])
         if node.primitive.name in ("add", "subtract"):
             todo.extend([s for s in node.slots if s >= 0 and s not in known])
     return False
+
+
+def length(tape: AbstractTape, slot: int, known: set[int]) -> int:
+    """The number of operations that a value takes, each counted once; names are not looked into."""
+    found: set[int] = set()
+    todo = [slot]
+    while todo:
+        s = todo.pop()
+        node = tape.nodes[s]
+        if s not in found and s not in known and node is not None:
+            found.add(s)
+            todo.extend([a for a in node.slots if a >= 0])
+    return len(found)
 
 
 def use_counts(tape: AbstractTape) -> Counter[int]:
