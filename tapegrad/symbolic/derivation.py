@@ -201,7 +201,7 @@ class Derivation:
             ("Derivative by the input", list(self.inputs.values())),
             ("Jacobian of the state", [self._equation(k, v) for k, v in self.shown_parts().items()]),
         ]
-        if self.jacobian:
+        if self.jacobian and not self.unwritten:
             found.append(("From k to t", [self.jacobian_product]))
         return [(title, equations) for title, equations in found if equations]
 
@@ -259,7 +259,7 @@ def notes(derivation: Derivation) -> list[str]:
             "of outputs alone. The gradients of a batch are sums over its sequences."
         )
     whole = derivation.jacobian_product.left.value
-    if derivation.jacobian and whole not in states:
+    if derivation.jacobian and not derivation.unwritten and whole not in states:
         name, *parts = [TextPrinter(derivation.notation).value(v) for v in (whole, *states)]
         found.append(f"{name} is the whole state, [{'; '.join(parts)}]: the matrices above are the blocks of its Jacobian.")
     captured = {v: None for _, es in derivation.sections() for e in es for v in e.values() if v.role == "constant"}

@@ -104,6 +104,7 @@ class LatexPrinter(Printer):
 
     def power(self, base: str, exponent: str) -> str:
         # A second superscript goes on brackets.
+        exponent = exponent.replace(r"\odot", r"\odot ")
         return rf"\left({base}\right)^{{{exponent}}}" if "^" in base else f"{base}^{{{exponent}}}"
 
     def ratio(self, above: str, below: str) -> str:

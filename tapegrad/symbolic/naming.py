@@ -94,7 +94,9 @@ def preactivations(tape: AbstractTape, known: set[int], weights: set[int]) -> di
             if s < 0 or s in known:
                 continue
             curved = node.primitive.name in CURVED
-            if not is_affine(tape, s, known, weights) and not (curved and length(tape, s, known) > LONG):
+            softmax = len(tape.aval(s).shape) < 3 and is_shifted(tape, s)
+            long = curved and length(tape, s, known) > LONG and not softmax
+            if not (long or is_affine(tape, s, known, weights)):
                 continue
             if curved:
                 found.setdefault(s, slot)
@@ -115,6 +117,20 @@ def is_affine(tape: AbstractTape, slot: int, known: set[int], weights: set[int])
         if node.primitive.name in ("add", "subtract"):
             todo.extend([s for s in node.slots if s >= 0 and s not in known])
     return False
+
+
+def is_shifted(tape: AbstractTape, slot: int) -> bool:
+    """Whether something is taken off that no derivative sees, as the largest element in a softmax."""
+    node = tape.nodes[slot]
+    while node is not None and not node.primitive.multiple and node.primitive.name != "stop_gradient":
+        if node.primitive.name == "subtract":
+            slot = node.slots[1]
+        elif len(node.slots) == 1:
+            slot = node.slots[0]
+        else:
+            return False
+        node = tape.nodes[slot] if slot >= 0 else None
+    return node is not None and not node.primitive.multiple
 
 
 def length(tape: AbstractTape, slot: int, known: set[int]) -> int:
@@ -146,6 +162,8 @@ def shared(tape: AbstractTape, known: set[int]) -> set[int]:
             continue
         made = 1 + sum(length.get(s, 1) for s in node.slots if s >= 0 and s not in known and s not in found)
         length[slot] = made
-        if slot not in known and uses[slot] > 1 and made > LONG:
+        # The exponentials of a softmax are recognised where they stand.
+        softmax = node.primitive.name == "exp" and len(tape.aval(slot).shape) < 3 and is_shifted(tape, node.slots[0])
+        if slot not in known and uses[slot] > 1 and made > LONG and not softmax:
             found.add(slot)
     return found

@@ -191,11 +191,12 @@ def _power(p: Printer, x: HadamardPower) -> tuple[str, int]:
     base, exponent = x.args
     if is_inverse(x):
         return ratio(p, [], [inverse(x)])
-    if isinstance(base, Applied) and len(base.operands) == 1:
+    if isinstance(base, Applied) and len(base.operands) == 1 and 1 in x.shape:
         text = p.squared(base.function, p(base.operands[0]), p.number(exponent))
         if text is not None:
             return text, ATOM
-    return p.power(p(base, ATOM), p.number(exponent)), POWER
+    by_element = 1 not in x.shape  # a matrix, whose power is something else
+    return p.power(p(base, ATOM), (p.circle.strip() if by_element else "") + p.number(exponent)), POWER
 
 
 def _scaled(p: Printer, x: Scaled) -> tuple[str, int]:

@@ -225,7 +225,8 @@ class Subject:
                 if symbol.role == "output" and slot >= 0:
                     found[symbol] = self.forward_reader.read(slot)
             folded.update({made: symbol for symbol, made in found.items() if isinstance(made, (Applied, Named))})
-        return folded
+        helpers = {self.values[slot] for slot in self.helpers}  # which need not have an equation
+        return {made: symbol for made, symbol in folded.items() if symbol not in helpers}
 
     # ---- running the tape again ----
     def replay(self, given: list[Any], added: dict[int, Any], wanted: Iterable[int]) -> dict[int, Any]:

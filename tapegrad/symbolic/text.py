@@ -84,7 +84,7 @@ class TextPrinter(Printer):
         return self.power(self.call(function, [arg]), exponent)
 
     def power(self, base: str, exponent: str) -> str:
-        return f"{base}^{exponent}" if exponent.isalnum() or exponent[0] == "(" else f"{base}^({exponent})"
+        return f"{base}^{exponent}" if exponent[0] != "-" else f"{base}^({exponent})"
 
     def ratio(self, above: str, below: str) -> str:
         return f"{above}/{below}"
