@@ -16,6 +16,7 @@ from tapegrad.transforms import vjp
 from . import algebra as al
 from .constants import is_zero, zeros
 from .expressions import TIME, Value, replaced
+from .gathers import assembled
 from .inlining import written_out
 from .losses import loss_gradients
 from .reading import Reader, matrix_shape
@@ -93,7 +94,7 @@ class Adjoints:
             node = tape.nodes[place]
             assert node is not None  # the sum with zero, of which the rules read what stands before it
             leaves[node.slots[0]] = subject.values[slot]
-        self.reader = Reader(tape, subject.rows, leaves, backward=True)
+        self.reader = Reader(tape, subject.rows, leaves, subject.constants, backward=True)
         self.folds = subject.folds()
         self._equations(shown, tape.outputs[m:])
 
@@ -113,7 +114,7 @@ class Adjoints:
         for slot in sorted(shown, key=lambda s: (places[s], -s)):
             symbol = subject.values[slot].as_role("adjoint")
             place = places[slot]
-            made = zeros(symbol.shape) if place < 0 else replaced(reader.read(place), self.folds)
+            made = zeros(symbol.shape) if place < 0 else assembled(replaced(reader.read(place), self.folds))
             if is_zero(made) and slot not in states:
                 continue
             self.equations[symbol] = made

@@ -22,6 +22,7 @@ from sympy import (
     S,
     Transpose,
     ZeroMatrix,
+    default_sort_key,
 )
 
 from .constants import is_ones, is_scalar, is_zero, number, ones, zeros
@@ -61,10 +62,25 @@ class Product:
         elif isinstance(x, HadamardPower):
             self.take(x.args[0], exponent * x.args[1])
         elif not is_ones(x):
+            x = self._stricter(x) if exponent == 1 else x
             part = self.scalars if is_scalar(x) else self.factors
             part[x] = part.get(x, S.Zero) + exponent
             if part[x] == 0:
                 del part[x]
+
+    def _stricter(self, x: Any) -> Any:
+        """[u = v] times [u >= v] is [u = v]: of two conditions on the same the one that implies the other."""
+        if (mine := condition(x)) is None:
+            return x
+        for part in (self.factors, self.scalars):
+            for other in list(part):
+                if part[other] == 1 and (held := condition(other)) is not None and held[:2] == mine[:2]:
+                    if held[2] <= mine[2]:
+                        del part[other]
+                        return other
+                    if mine[2] <= held[2]:
+                        del part[other]
+        return x
 
     def build(self) -> Any:
         self._recognise()
@@ -87,6 +103,28 @@ class Product:
                     del self.scalars[total]
                     del self.factors[factor]
                     self.take(softmax(factor.operands[0]), S.One)
+
+
+RELATIONS = {"less": {"<"}, "less_equal": {"<", "="}, "equal": {"="}}
+
+
+def condition(x: Any) -> tuple[Any, Any, set[str]] | None:
+    """For a factor that is 1 where a comparison holds and 0 elsewhere: what is compared, and the signs that hold."""
+    if not (isinstance(x, Applied) and x.function == "where"):
+        return None
+    compared, one, other = x.operands
+    negated = is_zero(one) and is_ones(other)
+    if not (negated or (is_ones(one) and is_zero(other))):
+        return None
+    while isinstance(compared, Applied) and compared.function == "logical_not":
+        compared, negated = compared.operands[0], not negated
+    if not (isinstance(compared, Applied) and compared.function in RELATIONS):
+        return None
+    signs, (left, right) = RELATIONS[compared.function], compared.operands
+    signs = {"<", "=", ">"} - signs if negated else signs
+    if default_sort_key(left) > default_sort_key(right):
+        left, right, signs = right, left, {{"<": ">", ">": "<", "=": "="}[s] for s in signs}
+    return left, right, signs
 
 
 def _outer(factors: dict[Any, Any]) -> Any:
@@ -186,6 +224,11 @@ def add(*terms: Any) -> Any:
     from .softmax import log_softmax
 
     return log_softmax(parts) or _factored(parts) or MatAdd(*parts)
+
+
+def terms(x: Any) -> list[Any]:
+    """The terms of a sum, or the one that it is."""
+    return list(x.args) if isinstance(x, MatAdd) else [x]
 
 
 def _factored(terms: list[Any]) -> Any:
@@ -330,7 +373,7 @@ def transposed(x: Any) -> Any:
         matrices = [transposed(factor) for factor in x.args if factor.is_Matrix]
         body = product(*reversed(matrices))
         return scaled(Mul(*numbers), body) if numbers else body
-    if isinstance(x, MatAdd):
+    if isinstance(x, MatAdd) and 1 not in x.shape:
         return add(*[transposed(term) for term in x.args])
     if isinstance(x, Scaled):
         return times(x.args[0], transposed(x.args[1]))

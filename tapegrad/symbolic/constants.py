@@ -21,7 +21,8 @@ def number(value: Any) -> Any:
         return Integer(int(value))
     if value != value or value in (float("inf"), float("-inf")):
         return {True: S.NaN, False: S.Infinity if value > 0 else S.NegativeInfinity}[value != value]
-    simple = Fraction(value).limit_denominator(1000)
+    text = repr(float(value))
+    simple = Fraction(text) if len(text) <= 8 else Fraction(value).limit_denominator(1000)
     if float(simple) == value:
         return Rational(simple.numerator, simple.denominator)
     return Float(value, 17)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from sympy import MatAdd, Symbol
 
 from . import algebra as al
 from .adjoints import Adjoints
-from .constants import zeros
+from .constants import is_zero, zeros
 from .equations import Equation, Equations, EquationTable, OrderedProduct, over_time
 from .expressions import LAST, TIME, Named, Value, moved, replaced, values_in
 from .jacobians import Jacobians, Partial
 from .notation import Notation
 from .notation import notation as notation_of
-from .printing import is_readable
+from .printing import called, is_readable
 from .running import Run
 from .subject import Subject, subject
 from .text import TextPrinter
@@ -119,7 +120,7 @@ class Derivation:
         self.adjoints = self._recurrences()
         shares = zip(subject.params, self.backward.params, strict=True)
         self.gradients = EquationTable({
-            leaf.path: self._equation(leaf.symbol.as_role("gradient"), over_time(share, LAST))
+            leaf.path: self._equation(leaf.symbol.as_role("gradient"), zero_or_sum(share))
             for leaf, share in shares if share is not None
         })  # fmt: skip
         self.inputs = EquationTable({
@@ -148,7 +149,7 @@ class Derivation:
         for symbol, slot in zip(subject.output_symbols, subject.outputs, strict=True):
             if symbol.role == "output":
                 found.append(self._equation(symbol, self._result(reader, slot, symbol.shape)))
-        self.constants = reader.constants
+        self.constants = subject.constants.arrays
         return Equations(found)
 
     def _result(self, reader: Any, slot: int, shape: Any) -> Any:
@@ -170,7 +171,8 @@ class Derivation:
         self.later = {symbol: right for symbol, right in later.items() if symbol not in once and uses[symbol]}
         found = [self._equation(symbol, right) for symbol, right in self.later.items()]
         for left, right in self.unsubstituted.items():
-            if right != left.as_role("direct"):  # else the derivative by an output, which is given
+            given = right == left.as_role("direct")  # the derivative by an output, which "nabla" and "partial" spell out
+            if not given or self.notation.adjoints in ("delta", "bar"):
                 found.append(self._equation(left, substituted(right, once)))
         return Equations(found)
 
@@ -181,8 +183,8 @@ class Derivation:
         if len(floats) == 1 and names:
             new, old = floats[0], floats[0]
         else:
-            size = sum(int(v.shape[0]) for v in floats)
-            new = old = Value("s", (size, 1), TIME - 1)
+            size = sum(prod(map(int, v.shape)) for v in floats)
+            new = old = Value(self.subject.unique("s"), (size, 1), TIME - 1)
         step = Partial(new.at(INDEX), old.at(INDEX - 1))
         return self._equation(Partial(new.at(TIME), old.at(EARLIER)), OrderedProduct(step, INDEX, EARLIER + 1, TIME))
 
@@ -193,7 +195,7 @@ class Derivation:
     def functions(self) -> list[str]:
         """The operations of the step that are printed as functions with a name of the code."""
         expressions = [e.right for _, equations in self.sections() for e in equations]
-        return sorted({n.function for x in expressions for n in x.atoms(Named) if not is_readable(n)})
+        return sorted({called(n) for x in expressions for n in x.atoms(Named) if not is_readable(n)})
 
     # ---- as text ----
     def sections(self) -> list[tuple[str, list[Equation]]]:
@@ -205,7 +207,7 @@ class Derivation:
             ("Derivative by the input", list(self.inputs.values())),
             ("Jacobian of the state", [self._equation(k, v) for k, v in self.shown_parts().items()]),
         ]
-        if self.jacobian:
+        if self.jacobian and not self.unwritten:
             found.append(("From k to t", [self.jacobian_product]))
         return [(title, equations) for title, equations in found if equations]
 
@@ -268,6 +270,14 @@ def notes(derivation: Derivation) -> list[str]:
             f"({', '.join(TextPrinter(derivation.notation).value(v.at(LAST)) for v in states)}), which is 0 for a loss "
             "of outputs alone. The gradients of a batch are sums over its sequences."
         )
+    whole = derivation.jacobian_product.left.value
+    if derivation.jacobian and not derivation.unwritten and whole not in states:
+        name, *parts = [TextPrinter(derivation.notation).value(v) for v in (whole, *states)]
+        found.append(f"{name} is the whole state, [{'; '.join(parts)}]: the matrices above are the blocks of its Jacobian.")
+    captured = {v: None for _, es in derivation.sections() for e in es for v in e.values() if v.role == "constant"}
+    if captured:
+        shapes = [f"{v.name} ({' × '.join(map(str, v.shape))})" for v in captured]
+        found.append(f"Constant arrays, which the step captures: {', '.join(shapes)}.")
     unread = derivation.functions()
     if unread:
         found.append(
@@ -277,6 +287,11 @@ def notes(derivation: Derivation) -> list[str]:
     if missing:
         found.append(f"The Jacobian of {', '.join(missing)} is no matrix between vectors and is not printed.")
     return found
+
+
+def zero_or_sum(share: Any) -> Any:
+    """The sum over time of one step's share."""
+    return share if is_zero(share) else over_time(share, LAST)
 
 
 def substituted(expression: Any, changes: dict[Any, Any]) -> Any:

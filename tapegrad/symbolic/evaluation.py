@@ -51,6 +51,8 @@ class Arithmetic:
             return (np.arange(shape[0])[:, None] == args[0]).astype(self.dtype)
         if function == "element":
             return args[0][int(args[1].item())].reshape(1, 1)
+        if function == "stacked":
+            return np.concatenate(args)
         if function == "broadcast":
             return np.broadcast_to(args[0], shape)
         if function == "reshape":

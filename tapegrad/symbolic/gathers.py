@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sympy import MatAdd
 
 from tapegrad.primitives.indexing import ARRAY, FULL, Getitem, Scatter
 from tapegrad.tape import Node
 
 from . import algebra as al
+from .constants import zeros
 from .expressions import Named
 
 if TYPE_CHECKING:
@@ -73,6 +75,45 @@ def _own_rows(reader: Reader, node: Node) -> bool:
     """Whether the first index array says, for each row, its own number."""
     held = reader.tape.consts.get(node.slots[1])
     return isinstance(held, np.ndarray) and np.array_equal(held.ravel(), np.arange(reader.rows))
+
+
+def assembled(expression: Any) -> Any:
+    """A sum in which vectors that are put in places fill a whole one: that vector, block by block."""
+    if not isinstance(expression, MatAdd) or expression.shape[1:] != (1,):
+        return expression
+    length = int(expression.shape[0])
+    pieces = {term: span for term in expression.args if (span := _span(term, length)) is not None}
+    made = []
+    while chain := _chain(pieces, length):
+        made.append(Named("stacked", [piece.operands[0] for piece in chain], expression.shape))
+        pieces = {piece: span for piece, span in pieces.items() if piece not in chain}
+        expression = al.add(*[t for t in al.terms(expression) if t not in chain], zeros(expression.shape))
+    return al.add(*made, expression)
+
+
+def _span(term: Any, length: int) -> tuple[int, int] | None:
+    """From where to where a vector is put into one of zeros."""
+    if not (isinstance(term, Named) and term.function == "scatter" and len(term.operands) == 1 and term.operation):
+        return None
+    rows = term.operation.results[0].rows
+    template = [e for axis, e in enumerate(term.operation.options["template"]) if axis != rows]
+    if len(template) != 1 or not isinstance(template[0], slice) or term.operands[0].shape[1:] != (1,):
+        return None
+    start, stop, step = template[0].indices(length)
+    return (start, stop) if step == 1 and start < stop else None
+
+
+def _chain(pieces: dict[Any, tuple[int, int]], length: int) -> list[Any]:
+    """Pieces that lie end to end from 0 to the length; none if there are no such."""
+    found: list[Any] = []
+    place = 0
+    while place < length:
+        following = [p for p, (start, _) in pieces.items() if start == place and p not in found]
+        if not following:
+            return []
+        found.append(following[0])
+        place = pieces[following[0]][1]
+    return found
 
 
 RULES: tuple[tuple[Any, Callable], ...] = ((Getitem, _gather), (Scatter, _scatter))

@@ -58,6 +58,7 @@ def written_out(
     for value, made in equations.items():
         inside = occurrences(made, role)
         length[value] = size(made) + sum(length[v] * n for v, n in inside.items() if v in found)
-        if value not in keep and uses[value] <= 1 and length[value] <= LONGEST:
+        again = isinstance(made, Value)  # no more than another name
+        if value not in keep and (again or (uses[value] <= 1 and length[value] <= LONGEST)):
             found.add(value)
     return found

@@ -107,7 +107,7 @@ class Jacobians:
         for slot, (place, _) in zip(self.named, tape.outputs[:m], strict=True):
             if slot in self.visible and place >= 0:
                 leaves[place] = subject.values[slot]
-        reader = Reader(tape, subject.rows, leaves)
+        reader = Reader(tape, subject.rows, leaves, subject.constants)
         folds = subject.folds()
         found: dict[Value, Any] = {}
         places = dict(zip(self.named, [p for p, _ in tape.outputs[m + e : m + e + m]], strict=True))

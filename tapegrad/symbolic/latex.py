@@ -7,18 +7,21 @@ from typing import Any
 from sympy import latex as sympy_latex
 
 from .expressions import Value
-from .printing import GREEK, POWER, Letters, Printer, decimal
+from .letters import GREEK, Letters, in_subscript
+from .printing import POWER, SUM, Printer, decimal
 
 FUNCTIONS = {
     "logistic": r"\sigma", "tanh": r"\tanh", "exp": r"\exp", "log": r"\log", "sin": r"\sin", "cos": r"\cos",
     "tan": r"\tan", "sinh": r"\sinh", "cosh": r"\cosh", "arctan": r"\arctan", "maximum": r"\max", "minimum": r"\min",
     "max": r"\max", "min": r"\min", "diag": r"\operatorname{diag}",
 }  # fmt: skip
+AROUND = {"sqrt": r"\sqrt{{{}}}", "absolute": r"\left|{}\right|", "floor": r"\left\lfloor {}\right\rfloor"}
 ACCENTS = {"hat": r"\hat", "tilde": r"\tilde", "bar": r"\bar", "dot": r"\dot"}
 
 
 class LatexPrinter(Printer):
     fraction = POWER
+    inside = SUM
     signs = {"<": "<", "<=": r"\le", ">": ">", ">=": r"\ge", "==": "=", "!=": r"\ne"}
     circle, dot, ones, identity, zero = r" \odot ", r" \, ", r"\mathbf{1}", "I", r"\mathbf{0}"
 
@@ -28,10 +31,8 @@ class LatexPrinter(Printer):
     def written(self, name: str, time: Any, mark: str = "") -> str:
         """A name with its subscript, layer and time; ``mark`` is one more superscript."""
         letters = Letters(self.notation.name(name))
-        base = self.word(letters.base)
-        if letters.accent:
-            base = f"{base}'" if letters.accent == "prime" else f"{ACCENTS[letters.accent]}{{{base}}}"
-        below, above = [self.subscript(letters.below)] if letters.below else [], []
+        base = self.word(letters.base, letters.accent)
+        below, above = [self.word(*in_subscript(w)) for w in letters.below.split("_") if w], []
         if letters.above:
             above.append(f"({letters.above})")
         if time is not None:
@@ -44,14 +45,13 @@ class LatexPrinter(Printer):
             above.append(mark)
         return base + (f"_{{{','.join(below)}}}" if below else "") + (f"^{{{','.join(above)}}}" if above else "")
 
-    def word(self, text: str) -> str:
-        if text in GREEK:
-            return "\\" + text
-        return text if len(text) <= 2 and text.isalnum() else rf"\mathrm{{{text}}}".replace("_", r"\_")
-
-    def subscript(self, text: str) -> str:
-        """Two letters are two indices: in W_xi they are x and i, and no Greek letter."""
-        return text if len(text) == 2 and text.isalnum() else self.word(text)
+    def word(self, text: str, accent: str = "", greek: bool = True) -> str:
+        """A word, with its accent; Greek letters as such."""
+        if greek and text in GREEK:
+            text = "\\" + text
+        elif len(text) > 2 or not text.isalnum():
+            text = rf"\mathrm{{{text}}}".replace("_", r"\_")
+        return text if not accent else f"{text}'" if accent == "prime" else f"{ACCENTS[accent]}{{{text}}}"
 
     def derivative(self, x: Value) -> str:
         of, loss = self.written(x.name, x.time), self.notation.loss
@@ -73,7 +73,8 @@ class LatexPrinter(Printer):
         return rf"\bar{{{of}}}" if self.notation.adjoints == "bar" else rf"\delta {of}"
 
     def number(self, x: Any) -> str:
-        return decimal(x) or sympy_latex(x)
+        mantissa, _, exponent = (decimal(x) or sympy_latex(x)).partition("e")
+        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
     def part(self, base: str, places: str) -> str:
         return rf"{{{base}}}_{{[{places}]}}" if "_" not in base else rf"\left({base}\right)_{{[{places}]}}"
@@ -92,6 +93,8 @@ class LatexPrinter(Printer):
             return rf"\mathbf{{1}}_{{{args[0]}}}"
         if function == "element":
             return rf"\left({args[0]}\right)_{{{args[1]}}}"
+        if function in AROUND and len(args) == 1:
+            return AROUND[function].format(args[0])
         name = FUNCTIONS.get(function) or rf"\operatorname{{{function}}}".replace("_", r"\_")
         note = note.replace("_", r"\_")
         return rf"{name}{f'_{{{note}}}' if note else ''}\left({', '.join(args)}\right)"
@@ -101,6 +104,7 @@ class LatexPrinter(Printer):
 
     def power(self, base: str, exponent: str) -> str:
         # A second superscript goes on brackets.
+        exponent = exponent.replace(r"\odot", r"\odot ")
         return rf"\left({base}\right)^{{{exponent}}}" if "^" in base else f"{base}^{{{exponent}}}"
 
     def ratio(self, above: str, below: str) -> str:

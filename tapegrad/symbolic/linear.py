@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import HadamardProduct, Identity, MatAdd, MatMul, Transpose
+from sympy import DiagMatrix, HadamardProduct, Identity, MatAdd, MatMul, Transpose
 
 from . import algebra as al
 from .constants import is_scalar, ones, zeros
-from .expressions import Applied, Named, Node, Scaled, Value, values_in
+from .expressions import Applied, Named, Node, Scaled, Value, replaced, values_in
 
 
 class Columns(Node):
@@ -96,7 +96,9 @@ def _of_function(x: Named, tangent: Value) -> Any:
     moving = list(dict.fromkeys(a for a in x.operands if any(v.role == "tangent" for v in values_in(a))))
     inner = [a for a in moving if depends(a, tangent) and a.shape[0] != 0]
     if any(a.shape[1:] != (1,) for a in inner):
-        raise NotAMatrix
+        hole = Value("hole", tangent.shape, None, "tangent")
+        changes = {v: hole if v == tangent else zeros(v.shape) for v in values_in(x) if v.role == "tangent"}
+        return Columns(replaced(x, changes), hole, Identity(tangent.shape[0]))
     terms = [zeros((x.shape[0], tangent.shape[0]))]
     for argument in inner:
         hole = Value("hole", argument.shape, None, "tangent")
@@ -112,6 +114,15 @@ def _left(scale: Any, x: Any) -> Any:
     return al.times(scale, x) if is_scalar(scale) and not is_scalar(x) else al.product(scale, x)
 
 
+def _applied_to(inner: Any, vector: Any, tangent: Value) -> Any:
+    """The matrix of what a row or a diagonal matrix, in which the tangent stands, gives for a vector."""
+    if vector.shape[1] == 1 and inner.shape[0] == 1:  # a row times a column: the same number as the other way round
+        return al.product(al.transposed(vector), matrix_of(al.transposed(inner), tangent))
+    if vector.shape[1] == 1 and isinstance(inner, DiagMatrix):
+        return al.product(al.diagonal(vector), matrix_of(inner.args[0], tangent))
+    raise NotAMatrix
+
+
 def _of_product(x: MatMul, tangent: Value) -> Any:
     numbers = [f for f in x.args if not f.is_Matrix]
     factors = [f for f in x.args if f.is_Matrix]
@@ -123,11 +134,10 @@ def _of_product(x: MatMul, tangent: Value) -> Any:
             made = _left(factor, made)
     elif is_scalar(inner):
         made = al.product(*before, *after, matrix_of(inner, tangent))
-    elif len(after) == 1 and after[0].shape[1] == 1 and isinstance(inner, Transpose) and not before:
-        # a row of the tangent times a column: the same number as the other way round
-        made = al.product(al.transposed(after[0]), matrix_of(inner.args[0], tangent))
     else:
-        raise NotAMatrix
+        made = _applied_to(inner, al.product(*after), tangent)
+        for factor in reversed(before):
+            made = _left(factor, made)
     for number in numbers:
         made = al.scaled(number, made)
     return made

@@ -39,14 +39,14 @@ def loss_gradients(subject: Subject, loss: Callable | None, target: Any) -> tupl
     tape = trace(grad(total))(outputs, target)
     names = trace(loss)(structure.unflatten(outputs), target)
     called = [names.names[slot] for slot in names.inputs][len(outputs) :]
-    reader = Reader(tape, rows, {}, backward=True)
+    reader = Reader(tape, rows, {}, subject.constants, backward=True)
     leaves: dict[int, Any] = dict(zip(tape.inputs, subject.output_symbols, strict=False))
     known = len(leaves)
     for slot, name in zip(tape.inputs[known:], called, strict=True):
         shape = matrix_shape(reader.layout(tape.aval(slot)).features)
         leaves[slot] = Value(subject.unique(plain(name, "target")), shape, TIME, "input")
     targets = [leaves[slot] for slot in tape.inputs[known:]]
-    reader = Reader(tape, rows, leaves, backward=True)
+    reader = Reader(tape, rows, leaves, subject.constants, backward=True)
     folds = subject.folds()
     found = {}
     for symbol, (slot, _) in zip(subject.output_symbols, tape.outputs, strict=True):

@@ -15,7 +15,7 @@ CURVED = frozenset(
     "tanh logistic exp expm1 log log1p sqrt sin cos tan arctan sinh cosh arcsinh absolute maximum minimum where "
     "logaddexp sign power".split()
 )
-LONG = 12  # operations that are not written out twice
+LONG = 4  # operations that are not written out twice
 
 
 def plain(path: str, base: str) -> str:
@@ -61,7 +61,7 @@ def state_names(tape: AbstractTape, made: list[int], state: Any, xs: int) -> lis
     for slot, path in zip(made, pytree.paths(state), strict=True):
         aliases = tape.aliases.get(slot, []) if slot not in inputs else []
         # A name that the input has as well is that of a variable which was given something else.
-        fitting = [name for name in aliases if name not in found and name not in given]
+        fitting = [n for n in aliases if n not in found and n not in given and re.sub(r"_\d+$", "", n) not in given]
         found.append(fitting[0] if fitting else plain(path, "s"))
     return found
 
@@ -81,7 +81,7 @@ def applied_from_the_right(tape: AbstractTape, slot: int) -> bool:
 
 
 def preactivations(tape: AbstractTape, known: set[int], weights: set[int]) -> dict[int, int]:
-    """Sums with products that a function of elements is applied to, each with the slot of what it gives.
+    """Sums with products, and whatever is long, that a function of elements is applied to, with the slot of what it gives.
 
     What is ``known`` by a name is left out, and not looked into. So is what is read by something else besides.
     """
@@ -91,9 +91,14 @@ def preactivations(tape: AbstractTape, known: set[int], weights: set[int]) -> di
         if node is None or node.primitive.multiple:
             continue
         for s in node.slots:
-            if s < 0 or s in known or not is_affine(tape, s, known, weights):
+            if s < 0 or s in known:
                 continue
-            if node.primitive.name in CURVED:
+            curved = node.primitive.name in CURVED
+            softmax = len(tape.aval(s).shape) < 3 and is_shifted(tape, s)
+            long = curved and length(tape, s, known) > LONG and not softmax
+            if not (long or is_affine(tape, s, known, weights)):
+                continue
+            if curved:
                 found.setdefault(s, slot)
             elif uses[s] > 1 and node.primitive.name not in ("add", "subtract"):
                 found.setdefault(s, s)
@@ -114,6 +119,33 @@ def is_affine(tape: AbstractTape, slot: int, known: set[int], weights: set[int])
     return False
 
 
+def is_shifted(tape: AbstractTape, slot: int) -> bool:
+    """Whether something is taken off that no derivative sees, as the largest element in a softmax."""
+    node = tape.nodes[slot]
+    while node is not None and not node.primitive.multiple and node.primitive.name != "stop_gradient":
+        if node.primitive.name == "subtract":
+            slot = node.slots[1]
+        elif len(node.slots) == 1:
+            slot = node.slots[0]
+        else:
+            return False
+        node = tape.nodes[slot] if slot >= 0 else None
+    return node is not None and not node.primitive.multiple
+
+
+def length(tape: AbstractTape, slot: int, known: set[int]) -> int:
+    """The number of operations that a value takes, each counted once; names are not looked into."""
+    found: set[int] = set()
+    todo = [slot]
+    while todo:
+        s = todo.pop()
+        node = tape.nodes[s]
+        if s not in found and s not in known and node is not None:
+            found.add(s)
+            todo.extend([a for a in node.slots if a >= 0])
+    return len(found)
+
+
 def use_counts(tape: AbstractTape) -> Counter[int]:
     """How often each slot is read."""
     uses = Counter([s for node in tape.nodes if node is not None for s in node.slots if s >= 0])
@@ -130,6 +162,8 @@ def shared(tape: AbstractTape, known: set[int]) -> set[int]:
             continue
         made = 1 + sum(length.get(s, 1) for s in node.slots if s >= 0 and s not in known and s not in found)
         length[slot] = made
-        if slot not in known and uses[slot] > 1 and made > LONG:
+        # The exponentials of a softmax are recognised where they stand.
+        softmax = node.primitive.name == "exp" and len(tape.aval(slot).shape) < 3 and is_shifted(tape, node.slots[0])
+        if slot not in known and uses[slot] > 1 and made > LONG and not softmax:
             found.add(slot)
     return found

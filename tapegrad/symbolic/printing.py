@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from typing import Any
 
 from sympy import (
     Basic,
     DiagMatrix,
+    Float,
     HadamardPower,
     HadamardProduct,
     Identity,
@@ -22,7 +22,7 @@ from sympy import (
 from sympy.core.symbol import Str
 
 from . import algebra as al
-from .constants import MINUS_ONE, ONE, is_linear, is_ones, is_zero
+from .constants import MINUS_ONE, ONE, is_linear, is_ones, is_scalar, is_zero
 from .equations import OrderedProduct, TimeSum
 from .expressions import Applied, Named, Node, Scaled, Value, values_in
 from .jacobians import Partial
@@ -30,41 +30,14 @@ from .linear import Columns
 from .notation import Notation
 
 SUM, PRODUCT, POWER, ATOM = range(4)  # how strongly an expression holds together
-GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
-)
-ACCENTS = {"hat": "hat", "tilde": "tilde", "til": "tilde", "bar": "bar", "dot": "dot", "prime": "prime"}
-
-
-class Letters:
-    """A name of the code taken apart: ``layer1.W_xh`` has the base W, the subscript xh, and the layer 1.
-
-    Attributes
-    ----------
-    base, accent, below, above : str
-    """
-
-    def __init__(self, name: str):
-        *path, last = name.split(".")
-        base, _, self.below = last.partition("_")
-        self.accent = ""
-        if self.below in ACCENTS:
-            self.accent, self.below = ACCENTS[self.below], ""
-        for ending, accent in ACCENTS.items():
-            if not self.accent and base.endswith(ending) and len(base) > len(ending) and base not in GREEK:
-                base, self.accent = base[: -len(ending)], accent
-        self.base = base
-        layers = [re.sub(r"^\D*(\d+)$", r"\1", part) for part in path if part not in ("params", "state", "x")]
-        self.above = ",".join(layers)
 
 
 def decimal(x: Any) -> str | None:
-    """A number as a short decimal fraction, if it is one."""
-    if not isinstance(x, Rational) or x.is_Integer:
+    """A number as a decimal fraction, if it is a short one, or no fraction at all."""
+    if not isinstance(x, (Rational, Float)) or x.is_Integer:
         return None
     text = repr(float(x))
-    return text if len(text) <= 8 and "e" not in text and Rational(text) == x else None
+    return text if isinstance(x, Float) or (len(text) <= 8 and Rational(text) == x) else None
 
 
 class Printer(ABC):
@@ -121,7 +94,8 @@ class Printer(ABC):
 
     signs: dict[str, str] = {}  # of comparisons
     circle = dot = ones = identity = zero = ""
-    fraction = PRODUCT  # how strongly dL/dx holds together
+    fraction = PRODUCT  # how strongly a ratio, and dL/dx, hold together
+    inside = POWER  # how strongly what stands in a ratio has to
 
 
 def _value(p: Printer, x: Value) -> tuple[str, int]:
@@ -152,38 +126,58 @@ def _product(p: Printer, x: MatMul) -> tuple[str, int]:
     front = ""
     if not factors[0].is_Matrix:
         n = factors.pop(0)
-        front = "-" if n == -1 else p.number(n) + p.dot
+        if len(factors) == 1 and is_ones(factors[0]):
+            return p.number(n), ATOM if n >= 0 else SUM
+        front = ("-" if n < 0 else "") + (p.number(abs(n)) + p.dot if abs(n) != 1 else "")
+    strength = SUM if front.startswith("-") else PRODUCT
     if len(factors) == 1:
-        text, strength = p.parts(factors[0])
-        text = text if strength >= PRODUCT else p.brackets(text)
-        if front and front != "-" and is_ones(factors[0]):
-            return p.number(x.args[0]), ATOM if x.args[0] >= 0 else SUM
-        return front + text, PRODUCT if front != "-" else SUM
+        return front + p(factors[0], PRODUCT), strength
     parts = []
     for f in factors:
         # Neither "V nabla_o L" nor "W diag(u) v" needs brackets.
         bare = (f is factors[-1] and isinstance(f, Value)) or is_diagonal(p, f)
-        parts.append(p(f, PRODUCT if bare else POWER))
-    return front + p.dot.join(parts), SUM if front == "-" else PRODUCT
+        parts.append(all_ones(p, f) if is_ones(f) else p(f, PRODUCT if bare else POWER))
+    return front + p.dot.join(parts), strength
+
+
+def all_ones(p: Printer, x: Any) -> str:
+    """A vector or matrix of ones in a matrix product; in sums and products of elements it is the number."""
+    column, row = p.ones, p.transpose(p.ones)
+    return column if x.shape[1:] == (1,) else row if x.shape[0] == 1 else f"{column}{p.dot}{row}"
 
 
 def _hadamard(p: Printer, x: HadamardProduct) -> tuple[str, int]:
     above = [f for f in x.args if not is_inverse(f)]
-    below = [f.args[0] for f in x.args if is_inverse(f)]
+    below = [inverse(f) for f in x.args if is_inverse(f)]
     if is_diagonal(p, x):
         inner = next(f for f in above if is_linear(f))
         rest = al.times(*[f for f in x.args if f is not inner])
         return f"{p.call('diag', [p(rest)])}{p.dot}{p(inner, POWER)}", PRODUCT
-    if not above:
-        return p.ratio(p.number(ONE), p.circle.join(p(f, POWER) for f in below)), ATOM
-    product = p.circle.join(p(f, POWER if len(above) > 1 else SUM) for f in above)
-    if not below:
-        return product, PRODUCT
-    return p.ratio(product, p.circle.join(p(f, POWER if len(below) > 1 else SUM) for f in below)), ATOM
+    if below:
+        return ratio(p, above, below)
+    return (p.dot if is_scalar(x) else p.circle).join(p(f, POWER) for f in above), PRODUCT
+
+
+def ratio(p: Printer, above: list[Any], below: list[Any]) -> tuple[str, int]:
+    """A ratio of products of elements."""
+
+    def side(factors: list[Any]) -> str:
+        if len(factors) < 2:
+            return p(factors[0], p.inside) if factors else p.number(ONE)
+        text = (p.dot if is_scalar(factors[0]) else p.circle).join(p(f, POWER) for f in factors)
+        return text if p.inside <= PRODUCT else p.brackets(text)
+
+    return p.ratio(side(above), side(below)), p.fraction
 
 
 def is_inverse(x: Any) -> bool:
-    return isinstance(x, HadamardPower) and x.args[1] == -1
+    return isinstance(x, HadamardPower) and bool(x.args[1] < 0)
+
+
+def inverse(x: Any) -> Any:
+    """What a factor divides by."""
+    base, exponent = x.args
+    return base if exponent == -1 else HadamardPower(base, -exponent)
 
 
 def is_diagonal(p: Printer, x: Any) -> bool:
@@ -195,27 +189,28 @@ def is_diagonal(p: Printer, x: Any) -> bool:
 
 def _power(p: Printer, x: HadamardPower) -> tuple[str, int]:
     base, exponent = x.args
-    if exponent == -1:
-        return p.ratio(p.number(ONE), p(base)), ATOM
-    if isinstance(base, Applied) and len(base.operands) == 1:
+    if is_inverse(x):
+        return ratio(p, [], [inverse(x)])
+    if isinstance(base, Applied) and len(base.operands) == 1 and 1 in x.shape:
         text = p.squared(base.function, p(base.operands[0]), p.number(exponent))
         if text is not None:
             return text, ATOM
-    return p.power(p(base, ATOM), p.number(exponent)), POWER
+    by_element = 1 not in x.shape  # a matrix, whose power is something else
+    return p.power(p(base, ATOM), (p.circle.strip() if by_element else "") + p.number(exponent)), POWER
 
 
 def _scaled(p: Printer, x: Scaled) -> tuple[str, int]:
     scalar, matrix = x.args
     if is_ones(matrix):
-        return f"{p(scalar, POWER)}{p.dot}{p.ones}", PRODUCT
+        return f"{p(scalar, POWER)}{p.dot}{all_ones(p, matrix)}", PRODUCT
     if is_inverse(scalar):
-        return p.ratio(p(matrix), p(scalar.args[0])), ATOM
+        return ratio(p, [matrix], [inverse(scalar)])
     return f"{p(scalar, POWER)}{p.dot}{p(matrix, POWER)}", PRODUCT
 
 
 def _applied(p: Printer, x: Applied) -> tuple[str, int]:
     if x.function in RELATIONS or x.function == "logical_not":
-        return relation(p, x), SUM
+        return p.indicator(relation(p, x)), ATOM
     if x.function == "where":
         condition, one, other = x.operands
         if is_ones(one) and is_zero(other):
@@ -225,6 +220,8 @@ def _applied(p: Printer, x: Applied) -> tuple[str, int]:
         if is_zero(one) and condition == Applied("less_equal", other, one):
             return p.call("relu", [p(other)]), ATOM
         return p.cases(relation(p, condition), p(one), p(other)), ATOM
+    if x.function == "logaddexp" and is_zero(x.operands[1]):
+        return p.call("softplus", [p(x.operands[0])]), ATOM
     return p.call(x.function, [p(a) for a in x.operands]), ATOM
 
 
@@ -236,6 +233,8 @@ def relation(p: Printer, x: Any, negated: bool = False) -> str:
     """A comparison, with the number on its right if there is one."""
     if isinstance(x, Applied) and x.function == "logical_not":
         return relation(p, x.operands[0], not negated)
+    if isinstance(x, Scaled) and is_ones(x.args[1]):  # one condition for all elements
+        return relation(p, x.args[0], negated)
     if not (isinstance(x, Applied) and x.function in RELATIONS):
         return p.call("not", [p(x)]) if negated else p(x)
     sign = RELATIONS[x.function][negated]
@@ -248,12 +247,18 @@ def relation(p: Printer, x: Any, negated: bool = False) -> str:
 def _named(p: Printer, x: Named) -> tuple[str, int]:
     if x.function in ("zeros", "ones"):
         return (p.zero if x.function == "zeros" else p.ones), ATOM
-    if x.function == "concatenate" and x.shape[1:] == (1,):
+    if x.function in ("concatenate", "stacked") and x.shape[1:] == (1,):
         return p.blocks([[p(a)] for a in x.operands]), ATOM
     if is_slice(x):
         return p.part(p(x.operands[0], ATOM), places(x)), ATOM
-    function = "place" if x.function == "scatter" and len(x.operands) == 1 else x.function
-    return p.call(function, [p(a) for a in x.operands], setting(x)), ATOM
+    return p.call(called(x), [p(a) for a in x.operands], setting(x)), ATOM
+
+
+def called(x: Named) -> str:
+    """What a function is called in print."""
+    if x.function == "scatter" and len(x.operands) == 1:
+        return "place"
+    return "einsum" if x.function == "contract" else x.function
 
 
 def is_slice(x: Named) -> bool:
@@ -294,8 +299,17 @@ def setting(x: Named) -> str:
             numbers = [a - (rows is not None and rows < a) for a in axes if a != rows]
             shown.append(f"axis {', '.join(map(str, numbers))}")
     if "spec" in options:
-        shown.append(options["spec"].text)
+        shown.append(labels(x.operation))
     return ", ".join(shown)
+
+
+def labels(operation: Any) -> str:
+    """How a contraction runs over the axes of one row."""
+    spec = operation.options["spec"]
+    rows = {text[a.rows] for text, a in zip((spec.left, spec.right), operation.arguments, strict=True)
+            if getattr(a, "rows", None) is not None}  # fmt: skip
+    left, right, out = ("".join([c for c in text if c not in rows]) for text in (spec.left, spec.right, spec.out))
+    return f"{left},{right}->{out}"
 
 
 def _index(entry: Any) -> str:
@@ -337,7 +351,7 @@ _RULES: list[tuple[Any, Any]] = [
     (Transpose, lambda p, x: (p.transpose(p(x.args[0], ATOM)), POWER)),
     (DiagMatrix, lambda p, x: (p.call("diag", [p(x.args[0])]), ATOM)),
     (Identity, lambda p, x: (p.identity, ATOM)),
-    (OneMatrix, lambda p, x: (p.number(ONE) if x.shape[1] == 1 else p.transpose(p.ones), ATOM)),
+    (OneMatrix, lambda p, x: (p.number(ONE), ATOM)),
     (ZeroMatrix, lambda p, x: (p.zero, ATOM)),
     (Scaled, _scaled),
     (Applied, _applied),

@@ -18,13 +18,14 @@ from tapegrad.primitives.contract import Contract
 from tapegrad.primitives.elementwise import Cast, Elementwise
 from tapegrad.primitives.reductions import Sum
 from tapegrad.primitives.shaping import BroadcastTo, Reshape, Transpose
+from tapegrad.rules import Call
 from tapegrad.tape import AbstractTape, Node
 from tapegrad.tensor import aval_of
 
 from . import algebra as al
 from . import gathers
-from .constants import MINUS_ONE, is_linear, is_scalar, number, ones, zeros
-from .expressions import Applied, Layout, Named, Operation, Shape, Value
+from .constants import MINUS_ONE, is_linear, is_ones, is_scalar, number, ones, zeros
+from .expressions import Applied, Layout, Named, Operation, Scaled, Shape, Value
 from .products import contraction
 from .softmax import logarithm, total_of
 
@@ -44,6 +45,30 @@ def matrix_shape(features: Shape) -> Shape:
     return {0: (1, 1), 1: (*features, 1)}.get(len(features), features)
 
 
+class Constants:
+    """The arrays that a step captures, by the symbols that stand for them: equal arrays have one.
+
+    Parameters
+    ----------
+    unique : callable
+        From a name to one that no other symbol has.
+    """
+
+    def __init__(self, unique: Callable[[str], str]):
+        self.unique = unique
+        self.arrays: dict[Value, np.ndarray] = {}
+        self.symbols: dict[Any, Value] = {}
+
+    def symbol(self, array: Any, shape: Shape) -> Value:
+        """What stands for an array, whose matrix in print has a shape."""
+        held = np.ascontiguousarray(array)
+        key = (held.dtype.str, tuple(shape), held.tobytes())
+        if key not in self.symbols:
+            self.symbols[key] = Value(self.unique("C_1"), shape, role="constant")
+            self.arrays[self.symbols[key]] = held.reshape(tuple(shape))
+        return self.symbols[key]
+
+
 class Reader:
     """Reads the slots of a tape.
 
@@ -54,14 +79,17 @@ class Reader:
         The length of the axis of rows.
     leaves : dict of int to expression
         What stands for inputs, and for the values that have names.
+    constants : Constants
+        The arrays that the step captures, which are the same in its tape and in those of its derivatives.
     backward : bool
         Whether sums over rows occur: in the tapes of derivatives.
     """
 
-    def __init__(self, tape: AbstractTape, rows: int, leaves: dict[int, Any], backward: bool = False):
-        self.tape, self.rows, self.backward = tape, rows, backward
+    def __init__(
+        self, tape: AbstractTape, rows: int, leaves: dict[int, Any], constants: Constants, backward: bool = False
+    ):
+        self.tape, self.rows, self.constants, self.backward = tape, rows, constants, backward
         self.known: dict[int, Any] = dict(leaves)
-        self.constants: dict[Value, Any] = {}
         for slot, value in tape.consts.items():
             if slot not in self.known:
                 self.known[slot] = self.captured(slot, value)
@@ -96,8 +124,8 @@ class Reader:
     def _needed(self, slot: int) -> list[int]:
         found, todo = set(), [slot]
         while todo:
-            s = self.start(todo.pop())
-            if s not in found and s not in self.known:
+            s = self.start(todo.pop())  # of several results one may be known already, and another asked for
+            if s not in found:
                 found.add(s)
                 node = self.tape.nodes[s]
                 todo.extend([a for a in node.slots if a >= 0 and a not in self.known])  # type: ignore[union-attr]
@@ -113,11 +141,22 @@ class Reader:
         node = self.tape.nodes[slot]
         assert node is not None
         args = [self.argument(s, v) for s, v in zip(node.slots, node.args, strict=True)]
-        if node.primitive.multiple:
+        if isinstance(node.primitive, Call):
+            self._read_call(slot, node, args)
+        elif node.primitive.multiple:
             for i in range(len(node.ans)):
                 self.known.setdefault(slot + i, self.named(node, args, i))
-            return
-        self.known[slot] = self._rule(node)(self, node, args)
+        else:
+            self.known[slot] = self._rule(node)(self, node, args)
+
+    def _read_call(self, slot: int, node: Node, args: list[Any]) -> None:
+        """What a function computes that has a rule for its derivative, or of which a derivative is computed."""
+        tape = node.options["tape"]
+        given = [self.spread(a, v, v) for a, v in zip(args, node.args, strict=True)]
+        reader = Reader(tape, self.rows, dict(zip(tape.inputs, given, strict=True)), self.constants, self.backward)
+        for i, (place, value) in enumerate(tape.outputs):
+            if slot + i not in self.known:
+                self.known[slot + i] = reader.read(place) if place >= 0 else value
 
     def argument(self, slot: int, value: Any) -> Any:
         """The expression of an argument; a literal is itself."""
@@ -130,10 +169,9 @@ class Reader:
         shape = matrix_shape(layout.features)
         if array is not None and array.dtype.kind != "b" and (not array.size or (array == array.flat[0]).all()):
             return al.constant(array.flat[0] if array.size else 0, shape)
-        symbol = Value(self.tape.names.get(slot, f"C_{len(self.constants) + 1}"), shape, role="constant")
-        if array is not None:
-            self.constants[symbol] = array if layout.rows is None else np.take(array, [0], layout.rows)
-        return symbol
+        if array is None:
+            return Value(self.tape.names.get(slot, f"C_{slot}"), shape, role="constant")
+        return self.constants.symbol(array if layout.rows is None else np.take(array, 0, layout.rows), shape)
 
     def _rule(self, node: Node) -> Callable:
         for kind, rule in RULES:
@@ -183,10 +221,7 @@ class Reader:
 
     def literal(self, array: Any, target: Layout, shape: Shape) -> Any:
         """A literal array."""
-        found = np.broadcast_to(np.asarray(array), target.features)
-        symbol = Value(f"C_{len(self.constants) + 1}", shape, role="constant")
-        self.constants[symbol] = np.asarray(found)
-        return symbol
+        return self.constants.symbol(np.broadcast_to(np.asarray(array), target.features), shape)
 
 
 def mixing() -> TracingError:
@@ -232,6 +267,8 @@ def _elementwise(reader: Reader, node: Node, args: list[Any]) -> Any:
 def chosen(condition: Any, x: Any, y: Any) -> Any:
     """A choice in a derivative, as a sum: each branch times 1 where it is chosen and 0 elsewhere."""
     one, none = ones(tuple(x.shape)), zeros(tuple(x.shape))
+    if isinstance(condition, Scaled) and is_ones(condition.args[1]):  # one condition for all elements
+        condition, one, none = condition.args[0], ones((1, 1)), zeros((1, 1))
     branches = ((x, Applied("where", condition, one, none)), (y, Applied("where", condition, none, one)))
     return al.add(*[al.times(branch, indicator) for branch, indicator in branches])
 

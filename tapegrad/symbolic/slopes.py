@@ -15,7 +15,7 @@ from tapegrad.transforms import jvp
 from .constants import is_ones, is_zero, ones
 from .expressions import Applied, Value, replaced, values_in
 from .ranges import Ranges
-from .reading import ROWS, Reader
+from .reading import ROWS, Constants, Reader
 
 LENGTH = 2
 
@@ -98,7 +98,7 @@ def _supremum(general: Any, letters: list[Value], which: int) -> Any:
         return S.Zero
     result = Value("result", (LENGTH, 1))
     leaves = {**dict(zip(tape.inputs, letters, strict=False)), tape.inputs[-1]: ones((LENGTH, 1)), answer: result}
-    made = Reader(tape, ROWS, leaves).read(tangent)
+    made = Reader(tape, ROWS, leaves, Constants(str)).read(tangent)
     return Ranges({result: general}).of(replaced(made, {general: result})).magnitude
 
 

@@ -16,6 +16,8 @@ from tapegrad.tracing import tracer
 
 from . import algebra as al
 from .expressions import TIME, Applied, Layout, Named, Value
+from .flattening import flattened
+from .letters import Letters
 from .naming import (
     CURVED,
     applied_from_the_right,
@@ -25,7 +27,7 @@ from .naming import (
     shared,
     state_names,
 )
-from .reading import Reader, matrix_shape, number_of_rows
+from .reading import Constants, Reader, matrix_shape, number_of_rows
 
 
 class Leaf(NamedTuple):
@@ -71,6 +73,8 @@ class Subject:
         The symbols of the values that have names, by slot, in the order of the tape.
     state_values : list of int
         For each state the slot in ``values`` that is the new state.
+    constants : Constants
+        The arrays that the step captures.
     reader : Reader
         Of the forward tape.
     """
@@ -82,15 +86,15 @@ class Subject:
         self.examples = tuple(
             [params] + [pytree.map(lambda a: np.broadcast_to(a[:1], (self.rows, *a.shape[1:])), t) for t in (state, x)]
         )
-        self.tape: AbstractTape = tracer(step, history=True)(*self.examples)
+        self.tape: AbstractTape = flattened(tracer(step, history=True)(*self.examples))
         counts = [len(pytree.leaves(tree)) for tree in self.examples]
         self._check_result(counts[1])
         drop_prefix(self.tape)
         self.structures = (*[pytree.structure(t) for t in self.examples], self._output_structure())
         self.next_state = [slot for slot, _ in self.tape.outputs[: counts[1]]]
         self.outputs = [slot for slot, _ in self.tape.outputs[counts[1] :]]
-        reader = Reader(self.tape, self.rows, {})
-        self.used: set[str] = set()
+        reader = Reader(self.tape, self.rows, {}, Constants(str))  # for the layouts alone
+        self.used: set[tuple[str, ...]] = set()
         inputs = self._inputs(reader, counts)
         self.params, self.state, self.xs = (
             inputs[: counts[0]], inputs[counts[0] : counts[0] + counts[1]], inputs[counts[0] + counts[1] :],
@@ -98,6 +102,7 @@ class Subject:
         self.reader_layout = reader.layout
         self.leaves = dict(zip(self.tape.inputs, [leaf.expression for leaf in inputs], strict=True))
         self.values, self.helpers = self._values(reader)
+        self.constants = Constants(self.unique)
         self.output_symbols = [self._output(k, slot) for k, slot in enumerate(self.outputs)]
 
     # ---- what comes out ----
@@ -121,14 +126,14 @@ class Subject:
 
     # ---- symbols ----
     def unique(self, name: str) -> str:
-        """A name that no other symbol has."""
+        """A name that no other symbol has, nor one that is printed alike."""
         stem, _, number = name.rpartition("_")
         stem, n = (stem, int(number)) if stem and number.isdigit() else (name, 0)
         trial = name
-        while trial in self.used:
+        while Letters(trial).key in self.used:
             n += 1
             trial = f"{stem}_{n}"
-        self.used.add(trial)
+        self.used.add(Letters(trial).key)
         return trial
 
     def _inputs(self, reader: Reader, counts: list[int]) -> list[Leaf]:
@@ -172,6 +177,8 @@ class Subject:
         values: dict[int, Value] = {}
         found_helpers = set()
         sole = len(helpers) == 1
+        # Those of the code first: what has no name there makes way.
+        called = {slot: self.unique(name) for slot, name in names.items() if self.tape.aval(slot).dtype.kind == "f"}
         for slot in sorted({*names, *state_of, *helpers, *repeated}):
             aval = self.tape.aval(slot)
             if aval.dtype.kind != "f":
@@ -179,11 +186,11 @@ class Subject:
             if slot in state_of:
                 name = state_of[slot]
             elif slot in names:
-                name = self.unique(names[slot])
+                name = called[slot]
             elif slot in repeated:
                 name = self.unique("v_1")
             else:
-                made = names.get(helpers[slot]) or state_of.get(helpers[slot])
+                made = called.get(helpers[slot]) or state_of.get(helpers[slot])
                 name = self.unique("a" if sole or not made else f"a_{made}")
                 found_helpers.add(slot)
             values[slot] = Value(name, matrix_shape(reader.layout(aval).features), TIME)
@@ -200,7 +207,7 @@ class Subject:
     # ---- forward equations ----
     def equations(self, shown: set[int]) -> dict[Value, Any]:
         """What each shown value is, in the order of the tape."""
-        reader = Reader(self.tape, self.rows, dict(self.leaves))
+        reader = Reader(self.tape, self.rows, dict(self.leaves), self.constants)
         found = {}
         for slot, symbol in self.values.items():
             if slot in shown:
@@ -211,11 +218,15 @@ class Subject:
 
     def folds(self) -> dict[Any, Value]:
         """Functions that have a name: what they are called where a derivative computes them again."""
-        found = self.equations(set(self.values) - self.helpers)
-        for symbol, slot in zip(self.output_symbols, self.outputs, strict=True):
-            if symbol.role == "output" and slot >= 0:
-                found[symbol] = self.forward_reader.read(slot)
-        return {made: symbol for symbol, made in found.items() if isinstance(made, (Applied, Named))}
+        folded = {}
+        for shown in (set(self.values), set(self.values) - self.helpers):  # the helpers may be written out
+            found = self.equations(shown)
+            for symbol, slot in zip(self.output_symbols, self.outputs, strict=True):
+                if symbol.role == "output" and slot >= 0:
+                    found[symbol] = self.forward_reader.read(slot)
+            folded.update({made: symbol for symbol, made in found.items() if isinstance(made, (Applied, Named))})
+        helpers = {self.values[slot] for slot in self.helpers}  # which need not have an equation
+        return {made: symbol for made, symbol in folded.items() if symbol not in helpers}
 
     # ---- running the tape again ----
     def replay(self, given: list[Any], added: dict[int, Any], wanted: Iterable[int]) -> dict[int, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 from unicodedata import normalize
 
+from sympy import Rational
+
 from .expressions import Value
-from .printing import GREEK, Letters, Printer, decimal
+from .letters import Letters, in_subscript
+from .printing import Printer, decimal
 
 SIGNS = dict(zip(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
@@ -16,6 +19,9 @@ SIGNS = dict(zip(
 ACCENTS = {"hat": "\u0302", "tilde": "\u0303", "bar": "\u0304", "dot": "\u0307", "prime": "'"}
 
 
+FUNCTIONS = {"logistic": "σ", "absolute": "abs"}
+
+
 class TextPrinter(Printer):
     circle, dot, ones, identity, zero = " ⊙ ", " ", "1", "I", "0"
 
@@ -23,17 +29,20 @@ class TextPrinter(Printer):
 
     def value(self, x: Value) -> str:
         letters = Letters(self.notation.name(x.name))
-        base = SIGNS[letters.base] if letters.base in GREEK else letters.base
-        base = normalize("NFC", base + ACCENTS.get(letters.accent, ""))
+        base = self.word(letters.base, letters.accent)
+        below = "_" + "_".join([self.word(*in_subscript(w)) for w in letters.below.split("_")]) if letters.below else ""
         if letters.above:
-            base += f"^({letters.above})"
-        below = "_" + letters.below if letters.below else ""
+            below += f"^({letters.above})"
         if x.time is None:
             return base + below
         when = str(x.time).replace(" ", "")
         if below:
             return f"{base}{below}[{when}]"
         return f"{base}_{when}" if when.isalnum() else f"{base}_{{{when}}}"
+
+    def word(self, text: str, accent: str = "", greek: bool = True) -> str:
+        """A word, with its accent; Greek letters as such."""
+        return normalize("NFC", (SIGNS.get(text, text) if greek else text) + ACCENTS.get(accent, ""))
 
     def derivative(self, x: Value) -> str:
         of, loss = self.value(x), self.notation.loss
@@ -49,7 +58,7 @@ class TextPrinter(Printer):
         return f"{'δ' if self.notation.adjoints == 'delta' else 'bar '}{of}"
 
     def number(self, x: Any) -> str:
-        return decimal(x) or str(x)
+        return decimal(x) or (f"({x})" if isinstance(x, Rational) and not x.is_Integer else str(x))
 
     def part(self, base: str, places: str) -> str:
         return f"{base}[{places}]"
@@ -68,17 +77,17 @@ class TextPrinter(Printer):
             return f"1[{args[0]}]"
         if function == "element":
             return f"({args[0]})[{args[1]}]"
-        name = "σ" if function == "logistic" else function
+        name = FUNCTIONS.get(function, function)
         return f"{name}{'{' + note + '}' if note else ''}({', '.join(args)})"
 
     def squared(self, function: str, arg: str, exponent: str) -> str | None:
-        return f"{'σ' if function == 'logistic' else function}({arg})^{exponent}"
+        return self.power(self.call(function, [arg]), exponent)
 
     def power(self, base: str, exponent: str) -> str:
-        return f"{base}^{exponent}" if exponent.isalnum() else f"{base}^({exponent})"
+        return f"{base}^{exponent}" if exponent[0] != "-" else f"{base}^({exponent})"
 
     def ratio(self, above: str, below: str) -> str:
-        return f"({above})/({below})"
+        return f"{above}/{below}"
 
     def transpose(self, base: str) -> str:
         return f"{base}ᵀ"

@@ -9,7 +9,9 @@ import numpy as np
 
 SECTIONS = re.compile(r"(once|before the loop|in the loop|after the loop), .*:")
 ROUNDS = re.compile(r"\d+ times(, backwards)?:")
-LINE = re.compile(r"(?P<kind>next |output |keep |hold )?(?P<out>.+?) (?P<sign>\+?=) (?P<read>.+?)(  \(over rows and time\))?")
+LINE = re.compile(
+    r"(?P<kind>next |output |keep |hold )?(?P<out>.+?) (?P<sign>\+?=) (?P<read>.+?)(  \(over rows and time\))?"
+)
 CALL = re.compile(r"[a-z_0-9]+\((?P<args>.*)\)")
 VIEW = re.compile(r"(\.T|\.transpose\([\d, ]*\)|\[[^\[\]]*\])$")
 

@@ -93,7 +93,7 @@ def jacobians(derivation, problem, run):
             for new, matrix in zip(names, true, strict=True):
                 if new in unwritten:
                     continue
-                size = (int(leaves[names.index(new)].symbol.shape[0]), int(leaves[j].symbol.shape[0]))
+                size = [int(np.prod(leaf.symbol.shape)) for leaf in (leaves[names.index(new)], leaves[j])]
                 printed = run.jacobian(new, old, t) if (new, old) in derivation.jacobian else np.zeros(size)
                 found[f"d {new} / d {old} at {t}"] = difference(printed, np.reshape(matrix, size))
     return found
