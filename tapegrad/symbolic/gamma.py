@@ -24,13 +24,14 @@ from .gamma_numbers import bound_of, radius
 from .jacobians import Partial
 from .norms import Norms
 from .paths import Path, path
-from .ranges import Ranges
+from .ranges import Ranges, short
 from .slopes import slopes_between
 from .states import state_ranges
 
 if TYPE_CHECKING:
     from .derivation import Derivation
 
+LONGEST = 200  # operations in a bound that is written out
 EARLIER = Symbol("k", integer=True)
 
 
@@ -159,10 +160,30 @@ class Bound:
         return table[0][0] if len(names) == 1 else SpectralNorm(table) if names else S.Zero
 
     def written_out(self, bound: Any) -> Any:
-        """A bound with those of other blocks put in."""
-        while found := bound.free_symbols & set(self.norms.partials):
-            bound = bound.xreplace({symbol: self.norms.partials[symbol] for symbol in found})
+        """A bound with what its symbols are defined as put in, as long as it stays short."""
+        definitions = self.ranges.definitions
+        while found := bound.free_symbols & set(definitions):
+            longer = bound.xreplace({symbol: definitions[symbol] for symbol in found})
+            if not short(longer, LONGEST):
+                break
+            bound = longer
         return bound
+
+    def symbols(self, bound: Any) -> set:
+        """The symbols that a bound rests on, through definitions."""
+        found: set = set()
+        todo = list(bound.free_symbols)
+        while todo:
+            symbol = todo.pop()
+            if symbol not in found:
+                found.add(symbol)
+                todo.extend(self.ranges.definitions[symbol].free_symbols if symbol in self.ranges.definitions else ())
+        return found
+
+    @property
+    def rests_on_inputs(self) -> bool:
+        """Whether gamma contains the norm of an input."""
+        return any(getattr(self.ranges.norms[s].of, "role", "") == "input" for s in self.symbols(self.gamma))
 
     def _limits(self) -> dict[Any, Any]:
         """What the norm of each state never exceeds."""
@@ -177,7 +198,7 @@ class Bound:
     def _uniform(self) -> Any:
         """The bound over all steps; what makes it infinite is noted."""
         self.unbounded = list(self.ranges.unbounded)
-        free, limits = self.gamma_step.bound.free_symbols, self._limits()
+        free, limits = self.symbols(self.gamma_step.bound), self._limits()
         wild = {self.ranges.norms[symbol].of for symbol in free if limits.get(symbol) == oo}
         self.unbounded.extend([state for state in self.old if state in wild])
         return oo if wild or self.gamma_step.bound == oo else self.over_time(self.gamma_step.bound)

@@ -24,7 +24,20 @@ def bound_of(bound: Bound, params: Any, given: Mapping[str, float]) -> float:
     if made == oo:
         return float("inf")
     table = matrices(bound, params)
-    values = {s: Float(_norm(bound, s, table, given), 17) for s in made.free_symbols}
+    values: dict[Any, Any] = {}
+    definitions = bound.ranges.definitions
+    todo = list(made.free_symbols)
+    while todo:  # what a definition needs comes before it
+        symbol = todo[-1]
+        missing = definitions[symbol].free_symbols - set(values) if symbol in definitions else set()
+        if missing:
+            todo.extend(missing)
+            continue
+        todo.pop()
+        if symbol in definitions:
+            values[symbol] = Float(definitions[symbol].xreplace(values), 17)
+        elif symbol not in values:
+            values[symbol] = Float(_norm(bound, symbol, table, given), 17)
     made = made.xreplace(values)
     if made.func.__name__ == "SpectralNorm":
         return float(np.linalg.norm(np.array(made.args[0].tolist(), np.float64), 2))

@@ -66,6 +66,9 @@ def ranges(bound: Bound, w: Writer) -> list[str]:
         limits = bound.ranges.of(value)
         if value in used and value not in states and limits.bounded:
             found.append(between(w.p(value), limits, w))
+    for symbol, made in bound.ranges.definitions.items():
+        if bound.ranges.norms[symbol].kind == "elements":
+            found.append(f"{w.scalar(symbol)} {w.le} {w.scalar(made)}")
     return [*found, *[line for r in bound.states for line in state_range(bound, r, w)]]
 
 
@@ -125,8 +128,7 @@ def product(bound: Bound, w: Writer) -> list[str]:
         return [*lines, f"{w.norm(left)} {w.le} {steps}"]
     order = [b for _, b in block.terms] if len(bound.old) == 1 else []
     gamma = w.total([bound.over_time(b) for b in order], bound.gamma)
-    inputs = [bound.ranges.norms[s].of for s in bound.gamma.free_symbols if bound.ranges.norms[s].of.role == "input"]
-    largest = w.text(" (the norm of the input: its largest over time)") if inputs else ""
+    largest = w.text(" (the norm of the input: its largest over time)") if bound.rests_on_inputs else ""
     return [*lines, f"{w.norm(left)} {w.le} {steps} {w.le} {w.power('t-k')}, {w.gap}{w.gamma()} = {gamma}{largest}"]
 
 

@@ -62,8 +62,7 @@ def vanishing(bound: Bound, w: Writer) -> str:
             f"eigenvalue, is below 1; spectral_radius(params) gives it. {enough} is sufficient for that, since "
             f"{w.m(w.rho_below)}."
         )
-    sized = any(bound.ranges.norms[s].of.role == "input" for s in bound.gamma.free_symbols)
-    inputs = "all inputs of this size" if sized else "all inputs"
+    inputs = "all inputs of this size" if bound.rests_on_inputs else "all inputs"
     return (
         f"{below} is sufficient: the gradient then vanishes for {inputs}, at least as fast as {power}. {enough} "
         "ensures it. It is not necessary: where units are saturated or switched off, slopes are far below their "

@@ -29,6 +29,8 @@ from sympy import (
 )
 
 DIGITS = 10**12  # to which ends that are no rational numbers are rounded
+HUGE = 10**60  # a numerator or denominator beyond which an end is rounded
+FACTORED = 60  # operations in an expression that is factored at most
 CORNERS = 7  # symbols whose ends are combined at most
 
 
@@ -78,6 +80,16 @@ def rounded(x: Any, up: bool) -> Any:
         return Rational(float(x))
     scaled = (x * DIGITS).evalf(40)
     return Rational(int(ceiling(scaled) if up else floor(scaled)), DIGITS)
+
+
+def tidy(x: Interval) -> Interval:
+    """A range whose ends are numbers of a length that one can compute with, a little larger if need be."""
+    ends = []
+    for end, up in zip(x, (False, True), strict=True):
+        if isinstance(end, Rational) and max(abs(end.p), end.q) > HUGE:
+            end = (oo if up else -oo) if abs(end) > HUGE else Rational((floor, ceiling)[up](end * DIGITS), DIGITS)
+        ends.append(end)
+    return Interval(*ends)
 
 
 def exact(x: Any) -> Any:
@@ -145,10 +157,11 @@ def image(expression: Any, given: Mapping[Any, Interval]) -> Interval:
     Interval(low=-1, high=1)
     """
     expression = exact(expression)
-    factored = factor(expression) if len(expression.free_symbols) > 1 else expression
+    several = len(expression.free_symbols) > 1 and expression.count_ops() < FACTORED
+    factored = factor(expression) if several else expression
     expression = factored if isinstance(factored, Mul) else expression
     symbols = sorted(expression.free_symbols, key=str)
-    return _image(expression, tuple([(s, given[s]) for s in symbols]))
+    return tidy(_image(expression, tuple([(s, given[s]) for s in symbols])))
 
 
 @lru_cache(maxsize=4096)

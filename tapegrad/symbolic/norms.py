@@ -46,6 +46,7 @@ class Norms:
     def __init__(self, ranges: Ranges, parts: dict[Partial, Any]):
         self.ranges, self.parts = ranges, parts
         self.partials: dict[Any, Any] = {}
+        self._known: dict[Partial, Any] = {}
 
     def terms(self, x: Any) -> list[tuple[Any, Any]]:
         """The terms of a matrix, each with its bound; what is diagonal counts as one."""
@@ -109,11 +110,13 @@ class Norms:
         """The bound of another Jacobian: a number, or a symbol with its bound in ``partials``."""
         if x not in self.parts:
             return self.ranges.infinite(x)
-        made = self.of(self.parts[x])
+        if x not in self._known:
+            self._known[x] = self.of(self.parts[x])
+        made = self._known[x]
         if made.is_number:
             return made
         symbol = self.ranges.norm("of", x)
-        self.partials[symbol] = made
+        self.partials[symbol] = self.ranges.definitions[symbol] = made
         return symbol
 
     def _columns(self, x: Columns) -> Any:

@@ -34,10 +34,11 @@ from sympy import (
 from .constants import is_ones, is_scalar, is_zero
 from .expressions import Applied, Named, Scaled, Value
 from .function_ranges import MAGNITUDES, range_of
-from .intervals import EVERYTHING, UNIT, Interval, hull, image, scaled_interval
+from .intervals import EVERYTHING, HUGE, UNIT, Interval, hull, image, scaled_interval
 
 MOVES = frozenset("getitem concatenate reshape transpose broadcast broadcast_to flip max min element".split())
 SIGNS = {"sigma": "sigma({})", "elements": "max|{}|", "rows": "rows|{}|", "columns": "columns|{}|", "of": "|{}|"}
+SHORT = 12  # operations in a bound up to which it is written out wherever it stands
 PROBABILITIES = ("softmax", "one_hot")
 
 
@@ -71,6 +72,8 @@ class Ranges:
     ----------
     norms : dict of SymPy symbol to Norm
         The symbols that stand in bounds.
+    definitions : dict of SymPy symbol to expression
+        The bounds of those of the symbols that stand for longer expressions.
     unbounded : list of expression
         What there is no bound for, in the order in which it was met.
     """
@@ -82,6 +85,7 @@ class Ranges:
         self.equations, self.constants = dict(equations), dict(constants or {})
         self.given = dict(given or {})
         self.norms: dict[Any, Norm] = {}
+        self.definitions: dict[Any, Any] = {}
         self.unbounded: list[Any] = []
         self._symbols: dict[Any, Any] = {}
         self._known: dict[Any, Interval] = {}
@@ -196,7 +200,7 @@ class Ranges:
         atoms = self._atoms(made)
         ranges = {symbol: self._of_atom(atom) for symbol, atom in atoms.items()}
         size = self._size(made, atoms, ranges)
-        return self.infinite(x) if size == oo else size
+        return self.infinite(x) if size.is_number and size > HUGE else size
 
     def _size(self, made: Any, atoms: dict[Any, Any], ranges: dict[Any, Interval]) -> Any:
         """A bound of a scalar expression; of a polynomial in what has no range, by the ranges of its coefficients."""
@@ -219,7 +223,7 @@ class Ranges:
 
     def _of_unbounded(self, x: Any) -> Any:
         if isinstance(x, Value):
-            return self.magnitude(self.equations[x]) if x in self.equations else self.norm("elements", x)
+            return self._value_magnitude(x)
         if isinstance(x, Applied):
             return self._function_magnitude(x)
         if isinstance(x, Named) and (x.function in MOVES or (x.function == "scatter" and len(x.operands) == 1)):
@@ -227,6 +231,17 @@ class Ranges:
         if isinstance(x, MatMul):
             return multiplied([*[self.rows(factor) for factor in x.args[:-1]], self.magnitude(x.args[-1])])
         return self.infinite(x)
+
+    def _value_magnitude(self, x: Value) -> Any:
+        """From its equation: written out if it is short, else a symbol with a definition."""
+        if x not in self.equations:
+            return self.norm("elements", x)
+        made = self.magnitude(self.equations[x])
+        if made == oo or short(made, SHORT):
+            return made
+        symbol = self.norm("elements", x)
+        self.definitions[symbol] = made
+        return symbol
 
     def _function_magnitude(self, x: Applied) -> Any:
         if x.function in MAGNITUDES:
@@ -268,3 +283,13 @@ class Ranges:
 def multiplied(factors: list[Any]) -> Any:
     """The product of bounds; nothing, where one of them is zero."""
     return S.Zero if S.Zero in factors else Mul(*factors)
+
+
+def short(bound: Any, limit: int) -> bool:
+    """Whether a bound has at most so many operations."""
+    todo, seen = [bound], 0
+    while todo and seen <= limit:
+        node = todo.pop()
+        seen += bool(node.args)
+        todo.extend(node.args)
+    return seen <= limit

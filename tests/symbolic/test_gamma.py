@@ -195,6 +195,28 @@ def test_a_jacobian_without_notation_has_no_bound():
     assert "no bound" in bound.sufficient
 
 
+def chain(depth, bounded):
+    """A cell whose state goes through a long chain, in which each value is used twice."""
+
+    def step(self, params, s, x):
+        s = np.tanh(s) if bounded else s
+        for _ in range(depth):
+            s = s * (1.0 - s) + 0.5 * s @ params["W"]
+        return s, s
+
+    return cell_of(step, W=(3, 3))
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+def test_bounds_of_long_chains_stay_short(bounded):
+    cell = chain(3, bounded)
+    derivation = derive(cell)
+    for seed in range(5):
+        assert Drawn(cell, np.random.default_rng(seed), 0.3, 0.5).excess(derivation) <= ROUNDING
+    sizes = [len(derive(chain(depth, bounded)).bound.text()) for depth in (4, 8, 16)]
+    assert sizes[2] - sizes[1] < 3 * (sizes[1] - sizes[0])
+
+
 # ---- paths ----
 
 
