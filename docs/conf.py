@@ -32,7 +32,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 240
 nb_output_stderr = "error"  # a warning that a reader would see is an error here
 nb_merge_streams = True
-nb_render_markdown_format = "myst"  # with formulas in it
+nb_render_markdown_format = "myst"  # derivations come as Markdown with mathematics in it
 myst_enable_extensions = ["amsmath", "dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 # What the kernels inherit. Figures of all pages look alike.
