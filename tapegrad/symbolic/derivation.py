@@ -172,13 +172,21 @@ class Derivation:
         """The state at t by the state at k, through all steps between."""
         names = list(dict.fromkeys(name for pair in self.jacobian for name in pair))
         floats = [leaf.symbol for leaf in self.subject.state if leaf.floating]
+        self.whole_state: Value | None = None
         if len(floats) == 1 and names:
             new, old = floats[0], floats[0]
         else:
             size = sum(int(v.shape[0]) for v in floats)
-            new = old = Value("s", (size, 1), TIME - 1)
+            new = old = self.whole_state = Value(self._free_name("s", "S", "state"), (size, 1), TIME - 1)
         step = Partial(new.at(INDEX), old.at(INDEX - 1))
         return self._equation(Partial(new.at(TIME), old.at(EARLIER)), OrderedProduct(step, INDEX, EARLIER + 1, TIME))
+
+    def _free_name(self, *names: str) -> str:
+        """The first name that the step does not have; the last one if it has them all."""
+        subject = self.subject
+        given = {leaf.symbol.name for leaf in [*subject.params, *subject.state, *subject.xs]}
+        taken = {self.notation.name(name) for name in given | {value.name for value in subject.values.values()}}
+        return next((name for name in names if self.notation.name(name) not in taken), names[-1])
 
     def run(self, params: Any, xs: Any, state: Any = None, **given: Any) -> Run:
         """The equations, evaluated on numbers over a whole sequence; see :class:`Run`."""
@@ -255,6 +263,12 @@ def notes(derivation: Derivation) -> list[str]:
             "At t = T the terms of t + 1 are replaced by the derivative of the loss by the final state "
             f"({', '.join(TextPrinter(derivation.notation).value(v.at(LAST)) for v in states)}), which is 0 for a loss "
             "of outputs alone. The gradients of a batch are sums over its sequences."
+        )
+    if derivation.whole_state is not None and derivation.jacobian:
+        printer = TextPrinter(derivation.notation)
+        found.append(
+            f"{printer.value(derivation.whole_state.at(TIME))} is the whole state: "
+            f"{', '.join(printer.value(v) for v in states)}, one below the other."
         )
     unread = derivation.functions()
     if unread:
