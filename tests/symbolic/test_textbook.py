@@ -105,6 +105,11 @@ def test_tables_of_equations_are_shown_one_below_the_other():
     assert derivation.jacobian.text() == "∂h_t/∂h_{t-1} = diag(1 - h_t^2) W_hh"
 
 
+def test_a_bar_stands_over_its_letter():
+    adjoint = derive(Elman(3, 4), notation=Notation(adjoints="bar")).adjoints["a"]
+    assert adjoint.latex() == r"\bar{a}_{t} = \bar{h}_{t} \odot \left(1 - h_{t}^{2}\right)"
+
+
 def test_the_whole_state_has_a_name_of_its_own():
     derivation = derive(LSTM(3, 4))
     assert derivation.jacobian_product.text() == "∂s_t/∂s_k = Π_{j=t..k+1} ∂s_j/∂s_{j-1}"
