@@ -171,7 +171,7 @@ class Derivation:
         self.later = {symbol: right for symbol, right in later.items() if symbol not in once and uses[symbol]}
         found = [self._equation(symbol, right) for symbol, right in self.later.items()]
         for left, right in self.unsubstituted.items():
-            given = right == left.as_role("direct")  # the derivative by an output, which "nabla" and "partial" spell out
+            given = right == left.as_role("direct")  # an output's, which "nabla" and "partial" spell out
             if not given or self.notation.adjoints in ("delta", "bar"):
                 found.append(self._equation(left, substituted(right, once)))
         return Equations(found)
@@ -184,7 +184,9 @@ class Derivation:
             new, old = floats[0], floats[0]
         else:
             size = sum(prod(map(int, v.shape)) for v in floats)
-            new = old = Value(self.subject.unique("s"), (size, 1), TIME - 1)
+            printed = {self.notation.name(name) for name in self.subject.used}  # renamed symbols count too
+            name = next((n for n in ("s", "S") if n not in printed), self.subject.unique("s"))
+            new = old = Value(name, (size, 1), TIME - 1)
         step = Partial(new.at(INDEX), old.at(INDEX - 1))
         return self._equation(Partial(new.at(TIME), old.at(EARLIER)), OrderedProduct(step, INDEX, EARLIER + 1, TIME))
 
@@ -273,7 +275,7 @@ def notes(derivation: Derivation) -> list[str]:
     whole = derivation.jacobian_product.left.value
     if derivation.jacobian and not derivation.unwritten and whole not in states:
         name, *parts = [TextPrinter(derivation.notation).value(v) for v in (whole, *states)]
-        found.append(f"{name} is the whole state, [{'; '.join(parts)}]: the matrices above are the blocks of its Jacobian.")
+        found.append(f"{name} is the whole state, [{'; '.join(parts)}]; the matrices above are blocks of its Jacobian.")
     captured = {v: None for _, es in derivation.sections() for e in es for v in e.values() if v.role == "constant"}
     if captured:
         shapes = [f"{v.name} ({' × '.join(map(str, v.shape))})" for v in captured]

@@ -28,10 +28,11 @@ class LatexPrinter(Printer):
     def value(self, x: Value) -> str:
         return self.written(x.name, x.time)
 
-    def written(self, name: str, time: Any, mark: str = "") -> str:
-        """A name with its subscript, layer and time; ``mark`` is one more superscript."""
+    def written(self, name: str, time: Any, mark: str = "", over: str = "") -> str:
+        """A name with its subscript, layer and time; ``mark`` is one more superscript, ``over`` an accent."""
         letters = Letters(self.notation.name(name))
         base = self.word(letters.base, letters.accent)
+        base = f"{over}{{{base}}}" if over else base
         below, above = [self.word(*in_subscript(w)) for w in letters.below.split("_") if w], []
         if letters.above:
             above.append(f"({letters.above})")
@@ -70,7 +71,9 @@ class LatexPrinter(Printer):
             return rf"\nabla_{{{of}}} {loss}"
         if self.notation.adjoints == "partial" or x.role == "gradient":
             return rf"\frac{{\partial {loss}}}{{\partial {of}}}"
-        return rf"\bar{{{of}}}" if self.notation.adjoints == "bar" else rf"\delta {of}"
+        if self.notation.adjoints == "bar":
+            return self.written(x.name, x.time, over=r"\bar")
+        return rf"\delta {of}"
 
     def number(self, x: Any) -> str:
         mantissa, _, exponent = (decimal(x) or sympy_latex(x)).partition("e")

@@ -105,6 +105,21 @@ def test_tables_of_equations_are_shown_one_below_the_other():
     assert derivation.jacobian.text() == "∂h_t/∂h_{t-1} = diag(1 - h_t^2) W_hh"
 
 
+def test_a_bar_stands_over_its_letter():
+    adjoint = derive(Elman(3, 4), notation=Notation(adjoints="bar")).adjoints["a"]
+    assert adjoint.latex() == r"\bar{a}_{t} = \bar{h}_{t} \odot \left(1 - h_{t}^{2}\right)"
+
+
+def test_the_whole_state_has_a_name_of_its_own():
+    derivation = derive(LSTM(3, 4))
+    assert derivation.jacobian_product.text() == "∂s_t/∂s_k = Π_{j=t..k+1} ∂s_j/∂s_{j-1}"
+    assert "s_t is the whole state, [h_t; c_t]; the matrices above are blocks of its Jacobian." in derivation.notes
+    renamed = derive(LSTM(3, 4), notation=Notation(rename={"c": "s"}))
+    assert renamed.jacobian_product.text() == "∂S_t/∂S_k = Π_{j=t..k+1} ∂S_j/∂S_{j-1}"
+    assert "S_t is the whole state, [h_t; s_t]; the matrices above are blocks of its Jacobian." in renamed.notes
+    assert not any("whole state" in note for note in derive(GRU(3, 4)).notes)
+
+
 def test_long_sums_are_broken_between_their_terms():
     derivation = derive(GRU(3, 4))
     equation = derivation.jacobian["h", "h"]
@@ -112,7 +127,8 @@ def test_long_sums_are_broken_between_their_terms():
     assert len(others) >= 1
     assert all(line.startswith((r"&\quad {} + ", r"&\quad {} - ")) for line in others)
     assert all(width(line) <= WIDTH for line in (first, *others))
-    assert " ".join([first, *(line.removeprefix(r"&\quad {} ") for line in others)]).replace("&=", "=") == equation.latex()
+    joined = " ".join([first, *(line.removeprefix(r"&\quad {} ") for line in others)])
+    assert joined.replace("&=", "=") == equation.latex()
     assert equation._repr_latex_().count(r"\\") == len(others)
     assert len(derivation.forward["h"].latex_lines()) == 1
 
