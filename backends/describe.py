@@ -11,6 +11,7 @@ import numpy as np
 from tapegrad.printing import letters, slot_names
 
 from .graph import Access, Graph, Op
+from .inlining import InnerLoop
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -56,28 +57,46 @@ class _Said:
         for slot in self.graph.once:
             node: Any = self.graph.tape.nodes[slot]
             given = [str(v) if s < 0 else self.names[s] for s, v in zip(node.slots, node.args, strict=True)]
-            lines.append(f"    {self.names[slot]} = {_call(node.primitive.name, given, node.options)}")
+            count = len(node.ans) if node.primitive.multiple else 1
+            made = ", ".join(self.names.get(slot + i, "_") for i in range(count))
+            lines.append(f"    {made} = {_call(node.primitive.name, given, node.options)}")
         return lines
 
-    def lines(self, ops: list[Op], loop: int) -> list[str]:
-        """What is done in a loop, inner loops where the last of what they do stands."""
-        graph, lines = self.graph, []
-        inner = [each for each in graph.loops if each.number and each.parent == loop]
-        last = {each.number: i for each in inner for i, op in enumerate(ops) if each in graph.around(op.loop)}
-        for i, op in enumerate(ops):
-            if op.loop == loop:
-                lines.append("    " + self.operation(op))
-                self.seen.add(op.out)
-            for each in inner:
-                if last.get(each.number) == i:
-                    lines.append(f"    {each.length} times{', backwards' if each.reverse else ''}:")
-                    lines += ["    " + line for line in self.lines(ops, each.number)]
-                    lines += [
-                        f"        {self.name(carry.state)} = {self.name(carry.new)}"
-                        for carry in graph.carries
-                        if carry.loop == each.number
-                    ]
+    def lines(self, ops: Sequence[Op], loop: int) -> list[str]:
+        """What is done in a loop, with the loops within it."""
+        lines = []
+        for unit, inside in self._ordered(ops, loop):
+            if isinstance(unit, Op):
+                lines.append("    " + self.operation(unit))
+                self.seen.add(unit.out)
+                continue
+            lines.append(f"    {unit.length} times{', backwards' if unit.reverse else ''}:")
+            lines += ["    " + line for line in self.lines(inside, unit.number)]
+            lines += [
+                f"        {self.name(carry.state)} = {self.name(carry.new)}"
+                for carry in self.graph.carries
+                if carry.loop == unit.number
+            ]
         return lines
+
+    def _ordered(self, ops: Sequence[Op], loop: int) -> list[tuple[Op | InnerLoop, list[Op]]]:
+        """The operations and the loops of a loop, each behind those that make what it reads."""
+        graph = self.graph
+        loops = [each for each in graph.loops if each.number and each.parent == loop]
+        within = {each: [op for op in ops if each in graph.around(op.loop)] for each in loops}
+        index = {id(op): i for i, op in enumerate(ops)}
+        units: list[tuple[Op | InnerLoop, list[Op]]] = [(op, [op]) for op in ops if op.loop == loop]
+        units += [(each, inside) for each, inside in within.items() if inside]
+        units.sort(key=lambda unit: index[id(unit[1][-1])])
+        found = []
+        while any(within.values()) and units:
+            made = [{op.out for op in inside} for _, inside in units]
+            reads = [
+                {base for op in inside for base in op.reads} - out for (_, inside), out in zip(units, made, strict=True)
+            ]
+            free = (k for k, read in enumerate(reads) if all(read.isdisjoint(out) for out in made))
+            found.append(units.pop(next(free, 0)))
+        return found + units
 
     def operation(self, op: Op) -> str:
         reads = [self.view(a) if isinstance(a, Access) else str(a.value) for a in op.args]

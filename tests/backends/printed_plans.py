@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-import numpy as np
-
 SECTIONS = re.compile(r"(once|before the loop|in the loop|after the loop), .*:")
 ROUNDS = re.compile(r"\d+ times(, backwards)?:")
-LINE = re.compile(r"(?P<kind>next |output |keep |hold )?(?P<out>.+?) (?P<sign>\+?=) (?P<read>.+?)(  \(over rows and time\))?")
+LINE = re.compile(
+    r"(?P<kind>next |output |keep |hold )?(?P<out>.+?) (?P<sign>\+?=) (?P<read>.+?)(  \(over rows and time\))?"
+)
 CALL = re.compile(r"[a-z_0-9]+\((?P<args>.*)\)")
 VIEW = re.compile(r"(\.T|\.transpose\([\d, ]*\)|\[[^\[\]]*\])$")
 
@@ -52,9 +52,8 @@ def printed(text: str, inputs: set[str]) -> Printed:
         if kind:
             found.kinds.setdefault(kind, []).append((_name(said["out"], inputs), said["read"]))
         if kind not in ("next", "output", "keep"):
-            out = _name(said["out"], inputs | set(found.made))
-            assert said["sign"] == "=" or out in found.made or "over rows" in line or "[" in said["out"], line
-            found.made.setdefault(out, said["read"])
+            for part in _split(said["out"]):
+                found.made.setdefault(_name(part, inputs | set(found.made)), said["read"])
     return found
 
 
@@ -66,15 +65,16 @@ def _operands(text: str) -> list[str]:
 
 
 def _is_literal(text: str) -> bool:
-    return re.fullmatch(r"[-+]?(\d.*|inf|nan)|'.*'|True|False|np\..*|array.*", text) is not None
+    return re.fullmatch(r"[-+]?(\d.*|inf|nan)|['\"].*|True|False|np\..*|array.*", text) is not None
 
 
 def _split(text: str) -> list[str]:
-    """At the commas that are in no brackets."""
-    parts, depth = [""], 0
+    """At the commas that are in no brackets and no quotes."""
+    parts, depth, quoted = [""], 0, False
     for char in text:
         depth += (char in "([") - (char in ")]")
-        if char == "," and not depth:
+        quoted ^= char in "'\""
+        if char == "," and not depth and not quoted:
             parts.append("")
         else:
             parts[-1] += char
@@ -86,8 +86,3 @@ def _name(text: str, known: set[str]) -> str:
     while text not in known and VIEW.search(text):
         text = VIEW.sub("", text)
     return text
-
-
-def sequence(cell, rng, steps=4, rows=2):
-    """Inputs for a cell that takes vectors."""
-    return rng.normal(size=(steps, rows, cell.input_size)).astype(np.float64)
