@@ -39,21 +39,17 @@ class _Said:
         self.graph: Graph = plan.graph
         self.names, self.kept = slot_names(self.graph.tape, taken), self.graph.residuals()
         self.seen: set[int] = set()
-        self.numbers = {
-            slot: str(value.flat[0])
-            for slot, value in self.graph.tape.consts.items()
-            if slot not in self.graph.tape.names and value.size and np.all(value == value.flat[0])
-        }
+        tape = self.graph.tape
+        alike = {s: str(v.flat[0]) for s, v in tape.consts.items() if v.size and np.all(v == v.flat[0])}
+        self.constants = {s: alike.get(s, f"constant(shape={v.shape})") for s, v in tape.consts.items()}
+        self.numbers = {s: number for s, number in alike.items() if s not in tape.names}
         self.names |= self.numbers
         self.unnamed: dict[int, str] = {}  # values that the tape does not have
         self.letters = letters({*taken, *self.names.values()})
 
     def once(self) -> list[str]:
-        lines = [
-            f"    {self.names[slot]} = constant(shape={value.shape})"
-            for slot, value in self.graph.tape.consts.items()
-            if slot not in self.numbers and slot in self.names
-        ]
+        named = [slot for slot in self.constants if slot in self.names and slot not in self.numbers]
+        lines = [f"    {self.names[slot]} = {self.constants[slot]}" for slot in named]
         for slot in self.graph.once:
             node: Any = self.graph.tape.nodes[slot]
             given = [str(v) if s < 0 else self.names[s] for s, v in zip(node.slots, node.args, strict=True)]
@@ -102,7 +98,12 @@ class _Said:
         reads = [self.view(a) if isinstance(a, Access) else str(a.value) for a in op.args]
         out, sign = self.view(op.store) if op.store.base == op.out else self.name(op.out), "="
         if op.kind == "accumulate":
-            return f"{self.name(op.out)} += {reads[0]}.T @ {reads[1]}  (over rows and time)"
+            turned, name = self.graph.turned.get(self.graph.values[op.out].slot, ()), self.name(op.out)
+            if turned == (1, 0):
+                reads.reverse()
+            elif turned != tuple(range(len(turned))):
+                name += f".transpose{tuple(turned.index(axis) for axis in range(len(turned)))}"
+            return f"{name} += {reads[0]}.T @ {reads[1]}  (over rows and time)"
         if op.kind == "total":
             return f"{self.name(op.out)} += {reads[0]}  (over rows and time)"
         if op.kind == "gemm":
