@@ -99,7 +99,7 @@ FUNCTIONS = {
 
 
 def carried_out(text: str, fixed: dict, state: dict, xs: dict, steps: range) -> dict[str, list]:
-    """Do what a printed plan of vectors says, with NumPy, all of a step before the next; ``state`` is changed.
+    """Do what a plan says of whole vectors, with NumPy, all of a step before the next; ``state`` is changed.
 
     Returns
     -------
@@ -135,6 +135,8 @@ def _value(text: str, env: dict, fixed: dict) -> np.ndarray:
     call = CALL.fullmatch(text)
     if call is None:
         parts = [_seen(part, env, fixed) for part in text.split(" @ ")]
+        if len(parts) == 2 and not all(np.ndim(part) for part in parts):
+            return parts[0] * parts[1]  # with a zero for a whole array
         return parts[0] @ parts[1] if len(parts) == 2 else parts[0]
     name = text.split("(")[0]
     given = [_seen(part, env, fixed) for part in _split(call["args"]) if not re.match(r"\w+=", part)]
