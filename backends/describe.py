@@ -11,6 +11,7 @@ import numpy as np
 from tapegrad.printing import letters, slot_names
 
 from .graph import Access, Graph, Op
+from .inlining import InnerLoop
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -38,52 +39,71 @@ class _Said:
         self.graph: Graph = plan.graph
         self.names, self.kept = slot_names(self.graph.tape, taken), self.graph.residuals()
         self.seen: set[int] = set()
-        self.numbers = {
-            slot: str(value.flat[0])
-            for slot, value in self.graph.tape.consts.items()
-            if slot not in self.graph.tape.names and value.size and np.all(value == value.flat[0])
-        }
+        tape = self.graph.tape
+        alike = {s: str(v.flat[0]) for s, v in tape.consts.items() if v.size and np.all(v == v.flat[0])}
+        self.constants = {s: alike.get(s, f"constant(shape={v.shape})") for s, v in tape.consts.items()}
+        self.numbers = {s: number for s, number in alike.items() if s not in tape.names}
         self.names |= self.numbers
         self.unnamed: dict[int, str] = {}  # values that the tape does not have
         self.letters = letters({*taken, *self.names.values()})
 
     def once(self) -> list[str]:
-        lines = [
-            f"    {self.names[slot]} = constant(shape={value.shape})"
-            for slot, value in self.graph.tape.consts.items()
-            if slot not in self.numbers and slot in self.names
-        ]
+        named = [slot for slot in self.constants if slot in self.names and slot not in self.numbers]
+        lines = [f"    {self.names[slot]} = {self.constants[slot]}" for slot in named]
         for slot in self.graph.once:
             node: Any = self.graph.tape.nodes[slot]
             given = [str(v) if s < 0 else self.names[s] for s, v in zip(node.slots, node.args, strict=True)]
-            lines.append(f"    {self.names[slot]} = {_call(node.primitive.name, given, node.options)}")
+            count = len(node.ans) if node.primitive.multiple else 1
+            made = ", ".join(self.names.get(slot + i, "_") for i in range(count))
+            lines.append(f"    {made} = {_call(node.primitive.name, given, node.options)}")
         return lines
 
-    def lines(self, ops: list[Op], loop: int) -> list[str]:
-        """What is done in a loop, inner loops where the last of what they do stands."""
-        graph, lines = self.graph, []
-        inner = [each for each in graph.loops if each.number and each.parent == loop]
-        last = {each.number: i for each in inner for i, op in enumerate(ops) if each in graph.around(op.loop)}
-        for i, op in enumerate(ops):
-            if op.loop == loop:
-                lines.append("    " + self.operation(op))
-                self.seen.add(op.out)
-            for each in inner:
-                if last.get(each.number) == i:
-                    lines.append(f"    {each.length} times{', backwards' if each.reverse else ''}:")
-                    lines += ["    " + line for line in self.lines(ops, each.number)]
-                    lines += [
-                        f"        {self.name(carry.state)} = {self.name(carry.new)}"
-                        for carry in graph.carries
-                        if carry.loop == each.number
-                    ]
+    def lines(self, ops: Sequence[Op], loop: int) -> list[str]:
+        """What is done in a loop, with the loops within it."""
+        lines = []
+        for unit, inside in self._ordered(ops, loop):
+            if isinstance(unit, Op):
+                lines.append("    " + self.operation(unit))
+                self.seen.add(unit.out)
+                continue
+            lines.append(f"    {unit.length} times{', backwards' if unit.reverse else ''}:")
+            lines += ["    " + line for line in self.lines(inside, unit.number)]
+            lines += [
+                f"        {self.name(carry.state)} = {self.name(carry.new)}"
+                for carry in self.graph.carries
+                if carry.loop == unit.number
+            ]
         return lines
+
+    def _ordered(self, ops: Sequence[Op], loop: int) -> list[tuple[Op | InnerLoop, list[Op]]]:
+        """The operations and the loops of a loop, each behind those that make what it reads."""
+        graph = self.graph
+        loops = [each for each in graph.loops if each.number and each.parent == loop]
+        within = {each: [op for op in ops if each in graph.around(op.loop)] for each in loops}
+        index = {id(op): i for i, op in enumerate(ops)}
+        units: list[tuple[Op | InnerLoop, list[Op]]] = [(op, [op]) for op in ops if op.loop == loop]
+        units += [(each, inside) for each, inside in within.items() if inside]
+        units.sort(key=lambda unit: index[id(unit[1][-1])])
+        found = []
+        while any(within.values()) and units:
+            made = [{op.out for op in inside} for _, inside in units]
+            reads = [
+                {base for op in inside for base in op.reads} - out for (_, inside), out in zip(units, made, strict=True)
+            ]
+            free = (k for k, read in enumerate(reads) if all(read.isdisjoint(out) for out in made))
+            found.append(units.pop(next(free, 0)))
+        return found + units
 
     def operation(self, op: Op) -> str:
         reads = [self.view(a) if isinstance(a, Access) else str(a.value) for a in op.args]
         out, sign = self.view(op.store) if op.store.base == op.out else self.name(op.out), "="
         if op.kind == "accumulate":
-            return f"{self.name(op.out)} += {reads[0]}.T @ {reads[1]}  (over rows and time)"
+            turned, name = self.graph.turned.get(self.graph.values[op.out].slot, ()), self.name(op.out)
+            if turned == (1, 0):
+                reads.reverse()
+            elif turned != tuple(range(len(turned))):
+                name += f".transpose{tuple(turned.index(axis) for axis in range(len(turned)))}"
+            return f"{name} += {reads[0]}.T @ {reads[1]}  (over rows and time)"
         if op.kind == "total":
             return f"{self.name(op.out)} += {reads[0]}  (over rows and time)"
         if op.kind == "gemm":

@@ -65,7 +65,8 @@ def source(function: Callable, *args: Any, gradient: bool = True) -> str:
 def plan(function: Callable, *args: Any, gradient: bool = True) -> str:
     """What is done before, in and after the loop of each scan of a function; see :func:`source`.
 
-    Names are those of the code of the step; what it does not name has a letter. In a plan
+    Names are those of the code of the step; what it does not name has a letter, and so has an array that the step
+    captured. In a plan
 
     * ``next h = ...`` is the state of the next step, and ``output h = ...`` the output of this one;
     * ``keep h = ...`` is stored at each step for the backward loop, whose plan reads it as ``h``;

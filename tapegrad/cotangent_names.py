@@ -40,7 +40,7 @@ def shared_names(joint: Joint, residuals: Sequence[int]) -> dict[int, str]:
             names[slot] = next(unused)
     ys = [value.slot for value in joint.primal[step.state : step.state + step.ys] if isinstance(value, Tensor)]
     read = sources(tape, [slot for slot, _ in joint.pulled.values()], set(residuals))
-    shared = {*tape.inputs[: len(joint.inputs)], *ys, *residuals, *read}
+    shared = {*tape.inputs[: len(joint.inputs)], *ys, *read}  # the residuals among them
     return {slot: names[slot] for slot in sorted(shared & done)}
 
 

@@ -54,9 +54,8 @@ def printed(text: str, inputs: set[str]) -> Printed:
         if kind:
             found.kinds.setdefault(kind, []).append((_name(said["out"], inputs), said["read"]))
         if kind not in ("next", "output", "keep"):
-            out = _name(said["out"], inputs | set(found.made))
-            assert said["sign"] == "=" or out in found.made or "over rows" in line or "[" in said["out"], line
-            found.made.setdefault(out, said["read"])
+            for part in _split(said["out"]):
+                found.made.setdefault(_name(part, inputs | set(found.made)), said["read"])
     return found
 
 
@@ -68,15 +67,16 @@ def _operands(text: str) -> list[str]:
 
 
 def _is_literal(text: str) -> bool:
-    return re.fullmatch(r"[-+]?(\d.*|inf|nan)|'.*'|True|False|np\..*|array.*", text) is not None
+    return re.fullmatch(r"[-+]?(\d+(\.\d*)?(e[-+]?\d+)?|inf|nan)|['\"].*", text) is not None
 
 
 def _split(text: str) -> list[str]:
-    """At the commas that are in no brackets."""
-    parts, depth = [""], 0
+    """At the commas that are in no brackets and no quotes."""
+    parts, depth, quoted = [""], 0, False
     for char in text:
         depth += (char in "([") - (char in ")]")
-        if char == "," and not depth:
+        quoted ^= char in "'\""
+        if char == "," and not depth and not quoted:
             parts.append("")
         else:
             parts[-1] += char
@@ -90,6 +90,68 @@ def _name(text: str, known: set[str]) -> str:
     return text
 
 
-def sequence(cell, rng, steps=4, rows=2):
-    """Inputs for a cell that takes vectors."""
-    return rng.normal(size=(steps, rows, cell.input_size)).astype(np.float64)
+FUNCTIONS = {
+    "logistic": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "softplus": lambda x: np.logaddexp(x, 0.0),
+    "max": lambda x: np.max(x, axis=1, keepdims=True),
+    "sum": lambda x: np.sum(x, axis=1, keepdims=True),
+}  # others are called as in NumPy
+
+
+def carried_out(text: str, fixed: dict, state: dict, xs: dict, steps: range) -> dict[str, list]:
+    """Do what a plan says of whole vectors, with NumPy, all of a step before the next; ``state`` is changed.
+
+    Returns
+    -------
+    dict of str to list of array
+        What each step makes of a name; of a sum over time each step's summand.
+    """
+    found: dict[str, list] = {}
+    for t in steps:
+        env = {**fixed, **state, **{name: values[t] for name, values in xs.items()}}
+        new = {}
+        for line in text.splitlines():
+            said = LINE.fullmatch(line.strip())
+            if said is None:
+                continue
+            value = _value(said["read"], env, fixed)
+            kind, out = (said["kind"] or "").strip(), said["out"]
+            if kind == "next":
+                new[out] = value
+                continue
+            if "over rows" in line:
+                value = value if "@" in line else np.sum(value, axis=0)
+            elif said["sign"] == "+=":
+                value = env[out] + value
+            if kind != "hold" and not (kind and out in env):
+                env[out] = value
+            if kind in ("output", "keep") or "over rows" in line:
+                found.setdefault(f"{kind} {out}".strip(), []).append(value)
+        state.update(new)
+    return found
+
+
+def _value(text: str, env: dict, fixed: dict) -> np.ndarray:
+    call = CALL.fullmatch(text)
+    if call is None:
+        parts = [_seen(part, env, fixed) for part in text.split(" @ ")]
+        if len(parts) == 2 and not all(np.ndim(part) for part in parts):
+            return parts[0] * parts[1]  # with a zero for a whole array
+        return parts[0] @ parts[1] if len(parts) == 2 else parts[0]
+    name = text.split("(")[0]
+    given = [_seen(part, env, fixed) for part in _split(call["args"]) if not re.match(r"\w+=", part)]
+    return FUNCTIONS.get(name, getattr(np, name, None))(*given)
+
+
+def _seen(text: str, env: dict, fixed: dict) -> np.ndarray:
+    """A value, or some of its features."""
+    if text in env:
+        return env[text]
+    if _is_literal(text):
+        return np.float64(text)
+    if text.endswith(".T"):
+        return env[text[:-2]].T
+    name, _, view = text.rpartition("[")
+    first, *rest = [int(n) if n else None for n in view[:-1].split(":")]
+    which = slice(first, *rest) if rest else slice(first, first + 1)
+    return env[name].reshape(-1)[which] if name in fixed else env[name].reshape(len(env[name]), -1)[:, which]
