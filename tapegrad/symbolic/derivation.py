@@ -184,9 +184,11 @@ class Derivation:
             new, old = floats[0], floats[0]
         else:
             size = sum(prod(map(int, v.shape)) for v in floats)
-            printed = {self.notation.name(name) for name in self.subject.used}  # renamed symbols count too
-            name = next((n for n in ("s", "S") if n not in printed), self.subject.unique("s"))
-            new = old = Value(name, (size, 1), TIME - 1)
+            subject = self.subject
+            leaves = [leaf.symbol for leaf in (*subject.params, *subject.state, *subject.xs)]
+            printed = {self.notation.name(v.name) for v in (*leaves, *subject.values.values())}
+            free = [name for name in ("s", "S") if name not in printed]
+            new = old = Value(free[0] if free else subject.unique("s"), (size, 1), TIME - 1)
         step = Partial(new.at(INDEX), old.at(INDEX - 1))
         return self._equation(Partial(new.at(TIME), old.at(EARLIER)), OrderedProduct(step, INDEX, EARLIER + 1, TIME))
 
