@@ -98,11 +98,12 @@ class _Said:
         reads = [self.view(a) if isinstance(a, Access) else str(a.value) for a in op.args]
         out, sign = self.view(op.store) if op.store.base == op.out else self.name(op.out), "="
         if op.kind == "accumulate":
-            turned, name = self.graph.turned.get(self.graph.values[op.out].slot, ()), self.name(op.out)
-            if turned == (1, 0):
+            name = self.name(op.out)
+            axes = self.graph.turned.get(self.graph.values[op.out].slot, ())
+            if axes == (1, 0):
                 reads.reverse()
-            elif turned != tuple(range(len(turned))):
-                name += f".transpose{tuple(turned.index(axis) for axis in range(len(turned)))}"
+            elif axes != tuple(range(len(axes))):
+                name += f".transpose{tuple(axes.index(axis) for axis in range(len(axes)))}"
             return f"{name} += {reads[0]}.T @ {reads[1]}  (over rows and time)"
         if op.kind == "total":
             return f"{self.name(op.out)} += {reads[0]}  (over rows and time)"
