@@ -134,7 +134,7 @@ def test_names_become_letters():
     assert derivation.forward["a"].latex() == (
         r"\tilde{q}_{t} = W_{xh} \, \hat{x}_{t} + \Theta_{\mathrm{rec}} \, s_{t-1} + b_{h}"
     )
-    assert derivation.adjoints["a"].latex() == r"\bar{\tilde{q}_{t}} = \bar{s_{t}} \odot \left(1 - s_{t}^{2}\right)"
+    assert derivation.adjoints["a"].latex() == r"\bar{\tilde{q}}_{t} = \bar{s}_{t} \odot \left(1 - s_{t}^{2}\right)"
 
 
 @pytest.mark.parametrize("option", [{"time": "above"}, {"adjoints": "grad"}, {"products": "dot"}])
