@@ -85,13 +85,13 @@ class Bound:
     Attributes
     ----------
     gamma_f : dict of Applied to SymPy number
-        sup |f'| of each function of elements between the old state and the new one.
+        ``sup |f'|`` of each function of elements between the old state and the new one.
     blocks : dict of (str, str) to Block
         For each pair of a new and an old state; those without an entry are zero.
     gamma_step : Step
         The Jacobian of step t, whose largest singular value is measured, and ``gamma_step.bound``, which holds for all
         inputs, in norms of the parameters and of the states at t - 1: of one state the sum of its terms, of several the
-        norm of the matrix of their blocks' bounds (:class:`SpectralNorm`). Infinite where there is none.
+        norm of the matrix of their blocks' bounds (``SpectralNorm``). Infinite where there is none.
     gamma : SymPy expression
         The same for all steps, from initial states within ``states``; infinite where there is none.
     bound : SymPy expression
