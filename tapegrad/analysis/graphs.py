@@ -101,42 +101,6 @@ class StepGraph:
         others = self._read() | {vertex.slot for vertex in new} | set(self.tape.inputs)
         return [replace(v, name=self.tape.names.get(v.slot, v.name)) if v.slot not in others else v for v in ys]
 
-    def _read(self) -> set[int]:
-        """The slots that something is computed from which becomes a state or an output."""
-        read: set[int] = set()
-        wanted = {slot for slot, _ in self.tape.outputs}
-        for slot in reversed(range(len(self.tape.nodes))):
-            held, end = self.tape.nodes[slot], slot + 1
-            while held is not None and end < len(self.tape.nodes) and self.tape.nodes[end] is None:
-                end += 1  # a node with several results has the slots behind it
-            if held is not None and not wanted.isdisjoint(range(slot, end)):
-                read.update(held.slots)
-                wanted.update(held.slots)
-        return read
-
-    def _outputs(self, ys: list[Vertex], new: list[Vertex]) -> list[Vertex]:
-        """The outputs, called as the code calls them where they are nothing else besides."""
-        others = self._read() | {vertex.slot for vertex in new} | set(self.tape.inputs)
-        return [replace(v, name=self.tape.names.get(v.slot, v.name)) if v.slot not in others else v for v in ys]
-
-    def _read(self) -> set[int]:
-        """The slots that something is computed from which becomes a state or an output."""
-        read: set[int] = set()
-        wanted = {slot for slot, _ in self.tape.outputs}
-        for slot in reversed(range(len(self.tape.nodes))):
-            held, end = self.tape.nodes[slot], slot + 1
-            while held is not None and end < len(self.tape.nodes) and self.tape.nodes[end] is None:
-                end += 1  # a node with several results has the slots behind it
-            if held is not None and not wanted.isdisjoint(range(slot, end)):
-                read.update(held.slots)
-                wanted.update(held.slots)
-        return read
-
-    def _outputs(self, ys: list[Vertex], new: list[Vertex]) -> list[Vertex]:
-        """The outputs, called as the code calls them where they are nothing else besides."""
-        others = self._read() | {vertex.slot for vertex in new} | set(self.tape.inputs)
-        return [replace(v, name=self.tape.names.get(v.slot, v.name)) if v.slot not in others else v for v in ys]
-
     def _inner(self, given: list[Vertex], new: list[Vertex], ys: list[Vertex]) -> list[Vertex]:
         """What the step computes, in its order."""
         self.at = {vertex.slot: vertex for vertex in given}

@@ -114,40 +114,6 @@ def test_an_output_is_called_as_in_the_code():
     }
 
 
-def named_output(params, h, x):
-    h = np.tanh(params["W"] * h + x)
-    o = params["V"] * h
-    yhat = np.exp(o)  # noqa: F841 - what nobody reads does not make of o more than the output
-    return h, (o, np.sin(h))
-
-
-def test_an_output_is_called_as_in_the_code():
-    problem = Problem("test", named_output, {"W": 0.5, "V": 2.0}, np.ones((2, 1, 2)), np.ones((1, 2)), None, False)
-    assert edges_of(StepGraph(problem)) == {
-        (OLD, "h", STATE, "h"): ("W",),
-        (INPUT, "x", STATE, "h"): (),
-        (STATE, "h", OUTPUT, "o"): ("V",),
-        (STATE, "h", OUTPUT, "y[1]"): (),
-    }
-
-
-def named_output(params, h, x):
-    h = np.tanh(params["W"] * h + x)
-    o = params["V"] * h
-    yhat = np.exp(o)  # noqa: F841 - what nobody reads does not make of o more than the output
-    return h, (o, np.sin(h))
-
-
-def test_an_output_is_called_as_in_the_code():
-    problem = Problem("test", named_output, {"W": 0.5, "V": 2.0}, np.ones((2, 1, 2)), np.ones((1, 2)), None, False)
-    assert edges_of(StepGraph(problem)) == {
-        (OLD, "h", STATE, "h"): ("W",),
-        (INPUT, "x", STATE, "h"): (),
-        (STATE, "h", OUTPUT, "o"): ("V",),
-        (STATE, "h", OUTPUT, "y[1]"): (),
-    }
-
-
 # ---- what flows ----
 def losing(ys):
     return np.sum(np.sin(3 * ys)) + ys[-1, 0, 0] ** 2

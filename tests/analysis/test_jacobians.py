@@ -117,26 +117,6 @@ def handed_on(params, state, x):
     return x, x
 
 
-def reassigned(params, h, x):
-    h = params * h + x
-    return h, h
-
-
-def handed_on(params, state, x):
-    x = params * state + x  # the new state is called as the input is: its name says nothing
-    return x, x
-
-
-def reassigned(params, h, x):
-    h = params * h + x
-    return h, h
-
-
-def handed_on(params, state, x):
-    x = params * state + x  # the new state is called as the input is: its name says nothing
-    return x, x
-
-
 ZEROS = np.zeros((2, 1))
 
 
@@ -147,10 +127,6 @@ ZEROS = np.zeros((2, 1))
         (delayed, (ZEROS, ZEROS), ["new", "state[1]"]),
         (counted, (ZEROS, np.zeros(2, int)), ["h"]),
         (lambda p, s, x: (p * s + x, s), ZEROS, ["state"]),
-        (reassigned, ZEROS, ["h"]),
-        (handed_on, ZEROS, ["state"]),
-        (reassigned, ZEROS, ["h"]),
-        (handed_on, ZEROS, ["state"]),
         (reassigned, ZEROS, ["h"]),
         (handed_on, ZEROS, ["state"]),
     ],

@@ -68,48 +68,6 @@ def test_a_run_has_what_the_equations_need():
         elman.gradients["W_hh"].evaluate(run, T=4)
 
 
-def test_a_run_has_what_the_equations_need():
-    rng = np.random.default_rng(4)
-    cell, steps = LSTM(3, 4), 3
-    derivation, params, xs = derive(cell), cell.init(rng, np.float64), rng.standard_normal((steps, 3))
-    run = derivation.run(params, xs)
-    np.testing.assert_array_equal(run["h[3]"], run[derivation.forward["h"].left.at(3)])
-    np.testing.assert_array_equal(derivation.forward["c"].evaluate({n: run[n.replace("t - 1", "1").replace("t", "2")]
-                                  for n in map(str, derivation.forward["c"].values())}), run["c[2]"])  # fmt: skip
-    gradient = derivation.gradients["W_hf"].evaluate(run, T=steps)
-    np.testing.assert_allclose(gradient.T, run.gradients["W_hf"], rtol=1e-13)
-    elman = derive(Elman(3, 4))
-    run = elman.run(Elman(3, 4).init(rng, np.float64), xs)
-    through = elman.jacobian_product.evaluate(run, t=3, k=1)
-    np.testing.assert_allclose(through, run.jacobian("h", "h", 3) @ run.jacobian("h", "h", 2), rtol=1e-13)
-    assert len(run) == len(list(run)) > 0
-    with pytest.raises(KeyError, match=r"no value 'h\[9\]'"):
-        run["h[9]"]
-    with pytest.raises(OptionError, match=r"no value was given for dL/da\[4\]"):
-        elman.gradients["W_hh"].evaluate(run, T=4)
-
-
-def test_a_run_has_what_the_equations_need():
-    rng = np.random.default_rng(4)
-    cell, steps = LSTM(3, 4), 3
-    derivation, params, xs = derive(cell), cell.init(rng, np.float64), rng.standard_normal((steps, 3))
-    run = derivation.run(params, xs)
-    np.testing.assert_array_equal(run["h[3]"], run[derivation.forward["h"].left.at(3)])
-    np.testing.assert_array_equal(derivation.forward["c"].evaluate({n: run[n.replace("t - 1", "1").replace("t", "2")]
-                                  for n in map(str, derivation.forward["c"].values())}), run["c[2]"])  # fmt: skip
-    gradient = derivation.gradients["W_hf"].evaluate(run, T=steps)
-    np.testing.assert_allclose(gradient.T, run.gradients["W_hf"], rtol=1e-13)
-    elman = derive(Elman(3, 4))
-    run = elman.run(Elman(3, 4).init(rng, np.float64), xs)
-    through = elman.jacobian_product.evaluate(run, t=3, k=1)
-    np.testing.assert_allclose(through, run.jacobian("h", "h", 3) @ run.jacobian("h", "h", 2), rtol=1e-13)
-    assert len(run) == len(list(run)) > 0
-    with pytest.raises(KeyError, match=r"no value 'h\[9\]'"):
-        run["h[9]"]
-    with pytest.raises(OptionError, match=r"no value was given for dL/da\[4\]"):
-        elman.gradients["W_hh"].evaluate(run, T=4)
-
-
 def test_what_is_missing_or_misshapen_is_named():
     equation = derive(Elman(2, 3)).forward["a"]
     given = values_of(equation, np.random.default_rng(3))
