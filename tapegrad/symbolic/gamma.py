@@ -91,7 +91,7 @@ class Bound:
     gamma_step : Step
         The Jacobian of step t, whose largest singular value is measured, and ``gamma_step.bound``, which holds for all
         inputs, in norms of the parameters and of the states at t - 1: of one state the sum of its terms, of several the
-        norm of the matrix of their blocks' bounds (:class:`SpectralNorm`). Infinite where there is none.
+        norm of the matrix of their blocks' bounds (``SpectralNorm``). Infinite where there is none.
     gamma : SymPy expression
         The same for all steps, from initial states within ``states``; infinite where there is none.
     bound : SymPy expression
