@@ -173,7 +173,9 @@ def text(bound: Bound) -> str:
 
 
 def aligned(lines: list[str]) -> str:
-    return "\\begin{aligned}\n& " + " \\\\\n& ".join(lines) + "\n\\end{aligned}"
+    # Behind & a minus would be set as one between two terms.
+    signed = ["{-}" + line[1:] if line.startswith("-") else line for line in lines]
+    return "\\begin{aligned}\n& " + " \\\\\n& ".join(signed) + "\n\\end{aligned}"
 
 
 def markdown(bound: Bound) -> str:
