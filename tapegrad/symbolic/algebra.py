@@ -61,6 +61,8 @@ class Product:
                 self.take(factor, exponent)
         elif isinstance(x, HadamardPower):
             self.take(x.args[0], exponent * x.args[1])
+        elif (number := uniform(x)) is not None:
+            self.take(number, exponent)
         elif not is_ones(x):
             x = self._stricter(x) if exponent == 1 else x
             part = self.scalars if is_scalar(x) else self.factors
@@ -96,13 +98,21 @@ class Product:
         """exp(u) / sum(exp(u)) is softmax(u)."""
         from .softmax import softmax, total_of
 
+        if -1 not in self.scalars.values():
+            return
         for factor, exponent in list(self.factors.items()):
-            if exponent == 1 and isinstance(factor, Applied) and factor.function == "exp":
-                total = total_of(factor)
+            for part in factor.args if isinstance(factor, MatMul) else [factor]:
+                e = part.args[0] if isinstance(part, (Transpose, DiagMatrix)) else part
+                if exponent != 1 or not isinstance(e, Applied) or e.function != "exp" or e.shape[1:] != (1,):
+                    continue
+                total = total_of(e)
                 if self.scalars.get(total) == -1:
                     del self.scalars[total]
                     del self.factors[factor]
-                    self.take(softmax(factor.operands[0]), S.One)
+                    known = part.xreplace({e: softmax(e.operands[0])})
+                    parts = [known if p is part else p for p in factor.args] if isinstance(factor, MatMul) else [known]
+                    self.take(parts[0] if len(parts) == 1 else MatMul(*parts), S.One)
+                    break
 
 
 RELATIONS = {"less": {"<"}, "less_equal": {"<", "="}, "equal": {"="}}
@@ -247,6 +257,21 @@ def _factored(terms: list[Any]) -> Any:
         p.scalars = {x: e for x, e in p.scalars.items() if x not in scalars}
     made.take(add(*[p.build() for p in products]), S.One)
     return made.build()
+
+
+def uniform(x: Any) -> Any:
+    """The scalar that all elements of a sum are, such as of 1 - z 1, where z is a number; None if they differ."""
+    if is_scalar(x) or not isinstance(x, MatAdd):
+        return None
+    found = []
+    for term in x.args:
+        made = Product.of(term)
+        if made.factors:
+            return None
+        alone = Product((1, 1), made.coefficient)
+        alone.scalars = made.scalars
+        found.append(alone.build())
+    return add(*found)
 
 
 # ---- matrix products ----

@@ -158,11 +158,13 @@ class Derivation:
         }  # fmt: skip
         self.unsubstituted = dict(adjoints.equations)
         uses: Counter[Value] = Counter()
-        for right in [*self.unsubstituted.values(), *adjoints.state, *adjoints.params]:
-            uses.update([v for v in values_in(right) if v.role == "carried"] if right is not None else [])
-        once = {symbol: right for symbol, right in later.items() if uses[symbol] == 1}
+        for right in self.unsubstituted.values():
+            uses.update([v for v in values_in(right) if v.role == "carried"])
+        shares = [*adjoints.state, *adjoints.params, *adjoints.xs]
+        elsewhere = {v for right in shares if right is not None for v in values_in(right) if v.role == "carried"}
+        once = {s: right for s, right in later.items() if uses[s] == 1 and s not in elsewhere}
         once = {s: r for s, r in once.items() if s.at(TIME + 1) not in values_in(r)}
-        self.later = {symbol: right for symbol, right in later.items() if symbol not in once and uses[symbol]}
+        self.later = {s: right for s, right in later.items() if s not in once and (uses[s] or s in elsewhere)}
         found = [self._equation(symbol, right) for symbol, right in self.later.items()]
         for left, right in self.unsubstituted.items():
             given = right == left.as_role("direct")  # the derivative by an output, which "nabla" and "partial" spell out
@@ -258,6 +260,9 @@ def notes(derivation: Derivation) -> list[str]:
             f"({', '.join(TextPrinter(derivation.notation).value(v.at(LAST)) for v in states)}), which is 0 for a loss "
             "of outputs alone. The gradients of a batch are sums over its sequences."
         )
+    if derivation.later:
+        loss, later = derivation.notation.loss, next(iter(derivation.later))
+        found.append(f"{loss}_>t is the loss of all steps after t: what {TextPrinter(derivation.notation)(later)} holds.")
     whole = derivation.jacobian_product.left.value
     if derivation.jacobian and not derivation.unwritten and whole not in states:
         name, *parts = [TextPrinter(derivation.notation).value(v) for v in (whole, *states)]
