@@ -91,7 +91,7 @@ class Equation:
 
     def values(self) -> list[Any]:
         """The values that the right-hand side is made of: what :meth:`evaluate` has to be given."""
-        return values_in(self.right)
+        return [value for value in values_in(self.right) if value.role != "hole"]
 
     def evaluate(self, values: Mapping[Any, Any], **limits: int) -> np.ndarray:
         """The right-hand side on explicit matrices.

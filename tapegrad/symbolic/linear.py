@@ -74,11 +74,11 @@ def matrix_of(x: Any, tangent: Value) -> Any:
     if isinstance(x, Named) and x.shape[1:] == (1,):
         inner = [a for a in x.operands if depends(a, tangent)]
         if len(inner) == 1 and inner[0].shape[1:] == (1,):
-            hole = Value("hole", inner[0].shape, None, "tangent")
+            hole = Value("hole", inner[0].shape, None, "hole")
             changes = {a: zeros(a.shape) for a in x.operands if is_linear(a)} | {inner[0]: hole}
             function = Named(x.function, [changes.get(a, a) for a in x.operands], x.shape, x.operation)
             return Columns(function, hole, matrix_of(inner[0], tangent))
-        hole = Value("hole", tangent.shape, None, "tangent")
+        hole = Value("hole", tangent.shape, None, "hole")
         changes = {v: hole if v == tangent else zeros(v.shape) for v in values_in(x) if v.role == "tangent"}
         return Columns(replaced(x, changes), hole, Identity(tangent.shape[0]))
     raise NotAMatrix

@@ -151,7 +151,11 @@ class Run:
                 terms = [self.at(share, t) for t in range(1, self.steps + 1)]
                 total = sum(terms[1:], terms[0]) if terms else np.zeros(tuple(map(int, leaf.symbol.shape)))
                 self.gradients[leaf.path] = (total.T if leaf.turned else total).reshape(leaf.layout.features)
-        self.initial = [None if made is None or not self.steps else self.at(made, 1) for made in adjoints.state]
+        ends = [self.table[symbol.at(0)] for symbol in adjoints.carried] if not self.steps else adjoints.state
+        self.initial = [
+            None if made is None else self.at(made, 1) if self.steps else end
+            for made, end in zip(adjoints.state, ends, strict=True)
+        ]
 
     def _backward_step(self, t: int) -> None:
         derivation = self.derivation
