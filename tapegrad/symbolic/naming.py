@@ -95,7 +95,7 @@ def preactivations(tape: AbstractTape, known: set[int], weights: set[int]) -> di
                 continue
             curved = node.primitive.name in CURVED
             softmax = len(tape.aval(s).shape) < 3 and is_shifted(tape, s)
-            long = curved and length(tape, s, known) > LONG and not softmax
+            long = curved and node.primitive.name != "where" and length(tape, s, known) > LONG and not softmax
             if not (long or is_affine(tape, s, known, weights)):
                 continue
             if curved:
