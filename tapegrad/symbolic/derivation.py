@@ -9,12 +9,15 @@ from typing import Any
 
 from sympy import MatAdd, Symbol
 
+from tapegrad.errors import OptionError
+
 from . import algebra as al
 from .adjoints import Adjoints
-from .constants import is_zero, zeros
+from .constants import is_zero
 from .equations import Equation, Equations, OrderedProduct, over_time
 from .expressions import LAST, TIME, Named, Value, moved, replaced, values_in
 from .jacobians import Jacobians, Partial
+from .letters import Letters
 from .notation import Notation
 from .notation import notation as notation_of
 from .printing import called, is_readable
@@ -107,6 +110,7 @@ class Derivation:
 
     def __init__(self, subject: Subject, notation: Notation, loss: Callable | None = None, target: Any = None):
         self.subject, self.notation = subject, notation
+        check_names(subject, notation)
         inline = {subject.values[s].name for s in subject.arguments()} if notation.inline else set()
         self.backward = Adjoints(subject, frozenset(inline), loss, target)
         self.visible = set(subject.values) - (subject.helpers - set(self.backward.shown))
@@ -137,17 +141,19 @@ class Derivation:
         subject = self.subject
         found = [self._equation(symbol, made) for symbol, made in subject.equations(self.visible).items()]
         reader = subject.forward_reader
-        for leaf, slot in zip(subject.state, subject.next_state, strict=True):
+        literals = [value for _, value in subject.tape.outputs]
+        ends = literals[: len(subject.state)]
+        for leaf, slot, value in zip(subject.state, subject.next_state, ends, strict=True):
             if slot not in subject.values or subject.values[slot].name != leaf.symbol.name:
-                found.append(self._equation(leaf.symbol.at(TIME), self._result(reader, slot, leaf.symbol.shape)))
-        for symbol, slot in zip(subject.output_symbols, subject.outputs, strict=True):
+                found.append(self._equation(leaf.symbol.at(TIME), self._result(reader, slot, value, leaf.symbol.shape)))
+        for symbol, slot, value in zip(subject.output_symbols, subject.outputs, literals[len(ends) :], strict=True):
             if symbol.role == "output":
-                found.append(self._equation(symbol, self._result(reader, slot, symbol.shape)))
+                found.append(self._equation(symbol, self._result(reader, slot, value, symbol.shape)))
         self.constants = subject.constants.arrays
         return Equations(found)
 
-    def _result(self, reader: Any, slot: int, shape: Any) -> Any:
-        return reader.read(slot) if slot >= 0 else zeros(tuple(shape))
+    def _result(self, reader: Any, slot: int, value: Any, shape: Any) -> Any:
+        return reader.read(slot) if slot >= 0 else al.constant(value, tuple(shape))
 
     def _recurrences(self) -> Equations:
         """The adjoints, with what later steps say of a state written out where it is read once."""
@@ -280,6 +286,20 @@ def notes(derivation: Derivation) -> list[str]:
     if missing:
         found.append(f"The Jacobian of {', '.join(missing)} is no matrix between vectors and is not printed.")
     return found
+
+
+def check_names(subject: Subject, notation: Notation) -> None:
+    """No two things may be printed alike."""
+    named: dict[Any, str] = {}
+    symbols = [leaf.symbol for leaf in (*subject.params, *subject.state, *subject.xs)]
+    for name in dict.fromkeys(v.name for v in (*symbols, *subject.values.values(), *subject.output_symbols)):
+        key = Letters(notation.name(name)).key
+        if key in named:
+            raise OptionError(
+                f"derive: {named[key]} and {name} would both be printed as {notation.name(name)}; rename one of them, "
+                f"notation=Notation(rename={{{name!r}: ...}})"
+            )
+        named[key] = name
 
 
 def zero_or_sum(share: Any) -> Any:
