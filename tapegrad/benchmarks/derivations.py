@@ -26,7 +26,7 @@ class Gated(Cell):
 
     def parameters(self) -> dict[str, Parameter]:
         m, n = self.input_size, self.hidden_size
-        found = {}
+        found: dict[str, Parameter] = {}
         for k in range(1, self.gates + 1):
             found |= {f"W_{k}": Parameter((m, n)), f"U_{k}": Parameter((n, n)), f"b_{k}": Parameter((n,), init="zeros")}
             found[f"p_{k}"] = Parameter((n,), init="zeros")

@@ -13,6 +13,7 @@ from tapegrad.errors import OptionError
 
 from . import algebra as al
 from .adjoints import Adjoints
+from .calls import called, is_readable
 from .constants import is_zero
 from .equations import Equation, Equations, OrderedProduct, over_time
 from .expressions import LAST, TIME, Named, Value, moved, replaced, values_in
@@ -20,7 +21,6 @@ from .jacobians import Jacobians, Partial
 from .letters import Letters
 from .notation import Notation
 from .notation import notation as notation_of
-from .printing import called, is_readable
 from .running import Run
 from .subject import Subject, subject
 from .text import TextPrinter
@@ -173,7 +173,9 @@ class Derivation:
         self.later = {s: right for s, right in later.items() if s not in once and (uses[s] or s in elsewhere)}
         found = [self._equation(symbol, right) for symbol, right in self.later.items()]
         for left, right in self.unsubstituted.items():
-            given = right == left.as_role("direct")  # the derivative by an output, which "nabla" and "partial" spell out
+            given = right == left.as_role(
+                "direct"
+            )  # the derivative by an output, which "nabla" and "partial" spell out
             if not given or self.notation.adjoints in ("delta", "bar"):
                 found.append(self._equation(left, substituted(right, once)))
         return Equations(found)
@@ -268,20 +270,22 @@ def notes(derivation: Derivation) -> list[str]:
         )
     if derivation.later:
         loss, later = derivation.notation.loss, next(iter(derivation.later))
-        found.append(f"{loss}_>t is the loss of all steps after t: what {TextPrinter(derivation.notation)(later)} holds.")
+        found.append(
+            f"{loss}_>t is the loss of all steps after t: what {TextPrinter(derivation.notation)(later)} holds."
+        )
     whole = derivation.jacobian_product.left.value
     if derivation.jacobian and not derivation.unwritten and whole not in states:
         name, *parts = [TextPrinter(derivation.notation).value(v) for v in (whole, *states)]
-        found.append(f"{name} is the whole state, [{'; '.join(parts)}]: the matrices above are the blocks of its Jacobian.")
+        found.append(
+            f"{name} is the whole state, [{'; '.join(parts)}]: the matrices above are the blocks of its Jacobian."
+        )
     captured = {v: None for _, es in derivation.sections() for e in es for v in e.values() if v.role == "constant"}
     if captured:
         shapes = [f"{v.name} ({' × '.join(map(str, v.shape))})" for v in captured]
         found.append(f"Constant arrays, which the step captures: {', '.join(shapes)}.")
     unread = derivation.functions()
     if unread:
-        found.append(
-            f"Printed as named functions, since they have no reading in matrix notation: {', '.join(unread)}."
-        )
+        found.append(f"Printed as named functions, since they have no reading in matrix notation: {', '.join(unread)}.")
     missing = [v.name for v in derivation.unwritten]
     if missing:
         found.append(f"The Jacobian of {', '.join(missing)} is no matrix between vectors and is not printed.")

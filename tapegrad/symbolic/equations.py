@@ -114,9 +114,13 @@ class Equation:
 
         if not isinstance(values, Mapping):
             raise OptionError(f"evaluate: got a {type(values).__name__}, expected a dict from names to matrices")
-        wrong = {n: v for n, v in limits.items() if n not in ("T", "t", "k") or not isinstance(v, (int, np.integer)) or v < 0}
+        wrong = {
+            n: v for n, v in limits.items() if n not in ("T", "t", "k") or not isinstance(v, (int, np.integer)) or v < 0
+        }
         if wrong:
-            raise OptionError(f"evaluate: {', '.join(f'{n}={v!r}' for n, v in wrong.items())}; T, t and k are numbers of steps")
+            raise OptionError(
+                f"evaluate: {', '.join(f'{n}={v!r}' for n, v in wrong.items())}; T, t and k are numbers of steps"
+            )
         return evaluate(with_limits(self.right, limits), by_name(values))
 
 

@@ -13,6 +13,7 @@ from tapegrad.primitives.indexing import ARRAY, FULL, Getitem, Scatter
 from tapegrad.tape import Node
 
 from . import algebra as al
+from .constants import zeros
 from .expressions import Named
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def assembled(expression: Any) -> Any:
     while chain := _chain(pieces, length):
         made.append(Named("stacked", [piece.operands[0] for piece in chain], expression.shape))
         pieces = {piece: span for piece, span in pieces.items() if piece not in chain}
-        expression = al.add(*[t for t in al.terms(expression) if t not in chain], al.zeros(expression.shape))
+        expression = al.add(*[t for t in al.terms(expression) if t not in chain], zeros(expression.shape))
     return al.add(*made, expression)
 
 

@@ -155,5 +155,3 @@ class Jacobians:
             (new, old): self.parts[Partial(new, old)]
             for new in ends for old in olds if Partial(new, old) in self.parts
         }  # fmt: skip
-
-

@@ -62,9 +62,11 @@ def loss_gradients(subject: Subject, loss: Callable | None, target: Any) -> tupl
 
 
 def check_rows(tape: AbstractTape, rows: int) -> None:
-    """A loss of one step is one number for each row, or their sum: no mean, which would depend on how many there are."""
+    """A loss of one step is one number for each row, or their sum; a mean would depend on how many there are."""
     shape = np.shape(tape.outputs[0][1]) if len(tape.outputs) == 1 else None
-    literals = [v for node in tape.nodes if node is not None for s, v in zip(node.slots, node.args, strict=True) if s < 0]
+    literals = [
+        v for node in tape.nodes if node is not None for s, v in zip(node.slots, node.args, strict=True) if s < 0
+    ]
     averaged = [v for v in literals if np.ndim(v) == 0 and v != 0 and v % rows == 0]
     if shape not in ((), (rows,)) or averaged:
         came = "averages over the rows of a batch" if averaged else "returned something else"

@@ -47,7 +47,9 @@ class Notation:
 
     def __post_init__(self) -> None:
         if not all(isinstance(n, str) and n for pair in dict(self.rename).items() for n in pair):
-            raise OptionError(f"Notation: rename={dict(self.rename)!r}, expected names for names, such as {{'W_hh': 'W'}}")
+            raise OptionError(
+                f"Notation: rename={dict(self.rename)!r}, expected names for names, such as {{'W_hh': 'W'}}"
+            )
         choices = {
             "time": ("subscript", "superscript"),
             "adjoints": ("delta", "nabla", "bar", "partial"),
@@ -56,7 +58,9 @@ class Notation:
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise OptionError(f"Notation: {name}={getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}")
+                raise OptionError(
+                    f"Notation: {name}={getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}"
+                )
         object.__setattr__(self, "rename", MappingProxyType(dict(self.rename)))
 
     def name(self, name: str) -> str:

@@ -211,4 +211,3 @@ class Run:
     def jacobian(self, new: str, old: str, t: int) -> Any:
         """The derivative of a state at t by one at t - 1, from the printed matrix."""
         return self.at(self.derivation.jacobian[new, old].right, t)
-

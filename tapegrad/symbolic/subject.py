@@ -114,8 +114,8 @@ class Subject:
         except TapegradError as error:
             shapes = ", ".join(str(np.shape(leaf)) for leaf in pytree.leaves(given[1:]))
             raise ShapeError(
-                f"derive: {self.name} takes the examples that were given, and no larger batch; state and x have an axis "
-                f"of rows in front, and came with the shapes {shapes}: give (1, n) for a vector of n"
+                f"derive: {self.name} takes the examples that were given, and no larger batch; state and x have an "
+                f"axis of rows in front, and came with the shapes {shapes}: give (1, n) for a vector of n"
             ) from error
 
     # ---- what comes out ----
@@ -141,11 +141,15 @@ class Subject:
         old = [aval_of(leaf) for leaf in pytree.leaves(self.examples[1])]
         for path, a, (_, value) in zip(pytree.paths(new), old, self.tape.outputs, strict=False):
             b = aval_of(value)
-            if b.shape not in (a.shape, ()) or a.dtype.kind != b.dtype.kind and (b.dtype.kind == "f" or a.dtype.kind != "f"):
+            if (
+                b.shape not in (a.shape, ())
+                or a.dtype.kind != b.dtype.kind
+                and (b.dtype.kind == "f" or a.dtype.kind != "f")
+            ):
                 raise ShapeError(
-                    f"derive: the state {path} has the shape {('B', *a.shape[1:])} and dtype {a.dtype}, and {self.name} "
-                    f"returned {tuple('B' if n == self.rows else n for n in b.shape)} and {b.dtype}; the new state is "
-                    "like the old one"
+                    f"derive: the state {path} has the shape {('B', *a.shape[1:])} and dtype {a.dtype}, and "
+                    f"{self.name} returned {tuple('B' if n == self.rows else n for n in b.shape)} and {b.dtype}; "
+                    "the new state is like the old one"
                 )
 
     def _output_structure(self) -> Any:
@@ -291,7 +295,9 @@ def subject(cell: Any, params: Any = None, state: Any = None, x: Any = None) -> 
             x = pytree.map(lambda i: np.broadcast_to(np.zeros((), i.dtype or float), (1, *i.shape)), declared)
         return Subject(type(cell).__name__, cell.step, params, state, float64(x))
     if isinstance(cell, type) and issubclass(cell, Cell):
-        raise OptionError(f"derive: got the class {cell.__name__}; make a cell of it, {cell.__name__}(input_size=3, ...)")
+        raise OptionError(
+            f"derive: got the class {cell.__name__}; make a cell of it, {cell.__name__}(input_size=3, ...)"
+        )
     if not callable(cell):
         raise OptionError(f"derive: got a {type(cell).__name__}, expected a Cell or a function step(params, state, x)")
     if state is None and x is None:
@@ -303,8 +309,8 @@ def subject(cell: Any, params: Any = None, state: Any = None, x: Any = None) -> 
         for path, leaf in zip(pytree.paths(tree), pytree.leaves(tree), strict=True):
             if np.ndim(leaf) == 0 or np.asarray(leaf).dtype.kind not in "biuf":
                 raise ShapeError(
-                    f"derive: {name} {'' if path == 'value' else path + ' '}is {leaf!r}, expected an array with an axis of "
-                    "rows in front, such as np.zeros((1, n))"
+                    f"derive: {name} {'' if path == 'value' else path + ' '}is {leaf!r}, expected an array with an "
+                    "axis of rows in front, such as np.zeros((1, n))"
                 )
     return Subject(getattr(cell, "__name__", "step"), cell, *[float64(tree) for tree in (params, state, x)])
 
@@ -312,5 +318,3 @@ def subject(cell: Any, params: Any = None, state: Any = None, x: Any = None) -> 
 def float64(tree: Any) -> Any:
     """A pytree of arrays with floating ones in double precision."""
     return pytree.map(lambda a: np.asarray(a, np.float64) if aval_of(a).dtype.kind == "f" else np.asarray(a), tree)
-
-

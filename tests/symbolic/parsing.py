@@ -138,7 +138,9 @@ class Reading:
 
     def is_fraction(self):
         window = self.tokens[self.at : self.at + 5]
-        return len(window) == 5 and window[2] == "/" and window[4] == ")" and window[1].isdigit() and window[3].isdigit()
+        return (
+            len(window) == 5 and window[2] == "/" and window[4] == ")" and window[1].isdigit() and window[3].isdigit()
+        )
 
     def starts(self):
         """Whether another factor follows."""
@@ -298,4 +300,6 @@ def read(equation, printer, values):
 def is_plain(equation):
     """Whether nothing occurs in an equation that is a function of whole arrays with settings of its own."""
     names = equation.right.atoms(Named)
-    return all((x.operation is None and x.function not in ("one_hot", "element")) or x.function == "getitem" for x in names)
+    return all(
+        (x.operation is None and x.function not in ("one_hot", "element")) or x.function == "getitem" for x in names
+    )

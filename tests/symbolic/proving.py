@@ -95,6 +95,7 @@ def jacobians(derivation, problem, run):
     for t, (state, x) in enumerate(problem.states(), 1):
         flat, structure = pytree.flatten(state)
         for j, old in enumerate(names):
+
             def step(value, j=j, flat=flat, structure=structure, x=x):
                 given = [value if i == j else a for i, a in enumerate(flat)]
                 return pytree.leaves(problem.cell.step(problem.params, structure.unflatten(given), x)[0])

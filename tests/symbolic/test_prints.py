@@ -81,7 +81,9 @@ def test_a_missing_bracket_is_noticed(strength):
         derivation = derive(made(kind))
         for equation in filter(is_plain, equations_of(derivation)):
             term = equation.right.term if isinstance(equation.right, TimeSum) else equation.right
-            careful, careless = (p(term, PRODUCT) for p in (TextPrinter(derivation.notation), Careless(derivation.notation, strength)))
+            careful, careless = (
+                p(term, PRODUCT) for p in (TextPrinter(derivation.notation), Careless(derivation.notation, strength))
+            )
             if careful == careless:
                 continue
             values = drawn(equation, rng, True)
