@@ -84,7 +84,7 @@ def test_values_of_a_run_are_found_by_name():
     derivation = derived()
     run = derivation.run(W, np.ones((3, 4)))
     assert run["h[2]"] is run[derivation.forward["h"].left.at(2)]
-    with pytest.raises(KeyError, match=r"there is no h\[9\] among the values at t = 0 to 3"):
+    with pytest.raises(KeyError, match=r"h\[9\]"):
         run["h[9]"]
 
 
