@@ -210,7 +210,8 @@ class Subject:
         found_helpers = set()
         sole = len(helpers) == 1
         # Those of the code first: what has no name there makes way.
-        called = {slot: self.unique(name) for slot, name in names.items() if self.tape.aval(slot).dtype.kind == "f"}
+        floats = [slot for slot in sorted(names) if self.tape.aval(slot).dtype.kind == "f"]
+        called = {slot: self.unique(names[slot]) for slot in floats}
         for slot in sorted({*names, *state_of, *helpers, *repeated}):
             aval = self.tape.aval(slot)
             if aval.dtype.kind != "f":

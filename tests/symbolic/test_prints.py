@@ -1,11 +1,13 @@
 """Prints say what they mean: brackets stand where they have to, and nothing is read that nothing defines."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapegrad.cells import variants
+from tapegrad.cells import LSTM, variants
 from tapegrad.symbolic import PRESETS, Notation, derive
 from tapegrad.symbolic.equations import TimeSum
 from tapegrad.symbolic.evaluation import evaluate
@@ -57,6 +59,42 @@ def test_text_of_registered_cells(variant, notation):
 @given(cells(smooth=False), st.integers(0, 2**32 - 1), st.sampled_from(["hadamard", "diag"]))
 def test_text_of_random_cells(cell, seed, products):
     check_text(derive(cell, notation=Notation(products=products)), np.random.default_rng(seed))
+
+
+# ---- LaTeX
+
+
+def latex_faults(text):
+    """What no LaTeX can set, or nobody reads: brackets that do not close or stand twice, two superscripts in a row."""
+    opened = []
+    for found in re.finditer(r"\\left\(|\\right\)|[{}]", text):
+        if found[0] in ("{", r"\left("):
+            opened.append(found)
+        elif not opened or (opened.pop()[0] == "{") != (found[0] == "}"):
+            yield f"{found[0]} at {found.start()} closes nothing"
+    yield from [f"{found[0]} is not closed" for found in opened]
+    yield from re.findall(r"\\left\(\\left\([^()]*\\right\)\\right\)", text)
+    yield from re.findall(r"[\^_]\{[^{}]*\}[\^]\{[^{}]*\}[\^_]", text)
+
+
+@LITERATURE
+@pytest.mark.parametrize("time", ["subscript", "superscript"])
+def test_latex_of_the_literature(kind, time):
+    for equation in equations_of(derive(made(kind), notation=Notation(time=time))):
+        assert not list(latex_faults(equation.latex())), equation.latex()
+
+
+@pytest.mark.parametrize(
+    "text", [r"\left(a", r"a}", r"\left({a\right)}", r"\left(\left(a\right)\right)", r"a_{t}^{2}^{3}"]
+)
+def test_faults_of_latex_are_noticed(text):
+    assert list(latex_faults(text))
+
+
+def test_subscripts_of_two_letters_are_no_greek():
+    derivation = derive(LSTM(2, 3))
+    assert derivation.forward["a_i"].latex().startswith(r"a_{i,t} = W_{xi} \, x_{t}")
+    assert derivation.forward["a_i"].text().startswith("a_i[t] = W_xi x_t")
 
 
 # ---- the check is one: it fails where a bracket is missing
