@@ -2,6 +2,7 @@
 
     tape     the eager tape against HIPS autograd (needs the package autograd)
     cells    cells over sequences, forward and backward, against torch, JAX and mygrad (needs what it is timed against)
+    derive   the equations of cells with more and more gates
     loop     what a compiled loop costs beside its arithmetic: calls, first calls, length, memory, spelling, threads
 
 Contenders take turns in one process, and their results are compared before they are timed.
@@ -43,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loop = suites.add_parser("loop", help="what a compiled loop costs beside its arithmetic")
     loop.add_argument("--parts", default=PARTS, metavar="NAMES", help=f"of {PARTS.replace(',', ', ')} [all]")
     loop.add_argument("--rounds", type=integer(1, 10_000), default=9, metavar="N", help="times each is measured [9]")
+    derive = suites.add_parser("derive", help="the equations of cells with more and more gates")
+    derive.add_argument("--rounds", type=integer(1, 10_000), default=5, metavar="N", help="times each is derived [5]")
     for suite in (cells, loop):
         suite.add_argument(
             "--patience",
@@ -52,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="seconds for each comparison to wait while other programs run, and to measure again what they "
             "disturbed [0]",
         )
-    for suite in (tape, cells, loop):
+    for suite in (tape, cells, loop, derive):
         suite.add_argument("--json", metavar="FILE", help="write the figures here too")
 
 
@@ -99,7 +102,7 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit status."""
-    return {"tape": _tape, "cells": _cells, "loop": _loop}[args.suite](args)
+    return {"tape": _tape, "cells": _cells, "loop": _loop, "derive": _derive}[args.suite](args)
 
 
 def _tape(args: argparse.Namespace) -> int:
@@ -164,6 +167,20 @@ def _loop(args: argparse.Namespace) -> int:
             _progress("")
             print(f"{name}: {(PARTS[name].__doc__ or '').strip()}\n{table(found[name])}", flush=True)
             _write(args.json, lambda: as_json(found))
+    return 0
+
+
+def _derive(args: argparse.Namespace) -> int:
+    from ..benchmarks.derivations import measure
+    from ..benchmarks.loop import as_json, heading, table
+    from ..benchmarks.threads import limited
+
+    with limited(1):
+        print(heading(1))
+        rows = measure(args.rounds, _progress)
+        _progress("")
+        print(table(rows))
+        _write(args.json, lambda: as_json({"derive": rows}))
     return 0
 
 

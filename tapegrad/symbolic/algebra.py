@@ -22,11 +22,11 @@ from sympy import (
     S,
     Transpose,
     ZeroMatrix,
-    default_sort_key,
 )
 
+from .conditions import stricter
 from .constants import is_ones, is_scalar, is_zero, number, ones, zeros
-from .expressions import LINEAR, Applied, Scaled, Value
+from .expressions import LINEAR, Scaled, Value
 
 Shape = tuple[int, ...]
 
@@ -49,6 +49,8 @@ class Product:
         return made
 
     def take(self, x: Any, exponent: Any) -> None:
+        from .softmax import uniform
+
         if isinstance(x, MatMul) and not x.args[0].is_Matrix:
             self.coefficient *= x.args[0] ** exponent
             rest = x.args[1:]
@@ -61,29 +63,19 @@ class Product:
                 self.take(factor, exponent)
         elif isinstance(x, HadamardPower):
             self.take(x.args[0], exponent * x.args[1])
+        elif (number := uniform(x)) is not None:
+            self.take(number, exponent)
         elif not is_ones(x):
-            x = self._stricter(x) if exponent == 1 else x
+            x = stricter(self, x) if exponent == 1 else x
             part = self.scalars if is_scalar(x) else self.factors
             part[x] = part.get(x, S.Zero) + exponent
             if part[x] == 0:
                 del part[x]
 
-    def _stricter(self, x: Any) -> Any:
-        """[u = v] times [u >= v] is [u = v]: of two conditions on the same the one that implies the other."""
-        if (mine := condition(x)) is None:
-            return x
-        for part in (self.factors, self.scalars):
-            for other in list(part):
-                if part[other] == 1 and (held := condition(other)) is not None and held[:2] == mine[:2]:
-                    if held[2] <= mine[2]:
-                        del part[other]
-                        return other
-                    if mine[2] <= held[2]:
-                        del part[other]
-        return x
-
     def build(self) -> Any:
-        self._recognise()
+        from .softmax import recognise
+
+        recognise(self)
         if self.coefficient == 0:
             return zeros(self.shape)
         body = (_outer(self.factors) or hadamard(self.factors)) if self.factors else ones(self.shape)
@@ -91,40 +83,6 @@ class Product:
             scalar = hadamard(self.scalars)
             body = scalar if is_scalar(body) and is_ones(body) else Scaled(scalar, body)
         return body if self.coefficient == 1 else MatMul(self.coefficient, body)
-
-    def _recognise(self) -> None:
-        """exp(u) / sum(exp(u)) is softmax(u)."""
-        from .softmax import softmax, total_of
-
-        for factor, exponent in list(self.factors.items()):
-            if exponent == 1 and isinstance(factor, Applied) and factor.function == "exp":
-                total = total_of(factor)
-                if self.scalars.get(total) == -1:
-                    del self.scalars[total]
-                    del self.factors[factor]
-                    self.take(softmax(factor.operands[0]), S.One)
-
-
-RELATIONS = {"less": {"<"}, "less_equal": {"<", "="}, "equal": {"="}}
-
-
-def condition(x: Any) -> tuple[Any, Any, set[str]] | None:
-    """For a factor that is 1 where a comparison holds and 0 elsewhere: what is compared, and the signs that hold."""
-    if not (isinstance(x, Applied) and x.function == "where"):
-        return None
-    compared, one, other = x.operands
-    negated = is_zero(one) and is_ones(other)
-    if not (negated or (is_ones(one) and is_zero(other))):
-        return None
-    while isinstance(compared, Applied) and compared.function == "logical_not":
-        compared, negated = compared.operands[0], not negated
-    if not (isinstance(compared, Applied) and compared.function in RELATIONS):
-        return None
-    signs, (left, right) = RELATIONS[compared.function], compared.operands
-    signs = {"<", "=", ">"} - signs if negated else signs
-    if default_sort_key(left) > default_sort_key(right):
-        left, right, signs = right, left, {{"<": ">", ">": "<", "=": "="}[s] for s in signs}
-    return left, right, signs
 
 
 def _outer(factors: dict[Any, Any]) -> Any:

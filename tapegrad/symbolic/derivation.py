@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from sympy import MatAdd, Symbol
 
+from tapegrad.errors import OptionError
+
 from . import algebra as al
 from .adjoints import Adjoints
-from .constants import is_zero, zeros
+from .calls import called, is_readable
+from .constants import is_zero
 from .equations import Equation, Equations, EquationTable, OrderedProduct, over_time
 from .expressions import LAST, TIME, Named, Value, moved, replaced, values_in
 from .jacobians import Jacobians, Partial
+from .letters import Letters
 from .notation import Notation
 from .notation import notation as notation_of
-from .printing import called, is_readable
 from .running import Run
 from .subject import Subject, subject
 from .text import TextPrinter
@@ -113,6 +116,7 @@ class Derivation:
 
     def __init__(self, subject: Subject, notation: Notation, loss: Callable | None = None, target: Any = None):
         self.subject, self.notation = subject, notation
+        check_names(subject, notation)
         inline = {subject.values[s].name for s in subject.arguments()} if notation.inline else set()
         self.backward = Adjoints(subject, frozenset(inline), loss, target)
         self.visible = set(subject.values) - (subject.helpers - set(self.backward.shown))
@@ -143,17 +147,19 @@ class Derivation:
         subject = self.subject
         found = [self._equation(symbol, made) for symbol, made in subject.equations(self.visible).items()]
         reader = subject.forward_reader
-        for leaf, slot in zip(subject.state, subject.next_state, strict=True):
+        literals = [value for _, value in subject.tape.outputs]
+        ends = literals[: len(subject.state)]
+        for leaf, slot, value in zip(subject.state, subject.next_state, ends, strict=True):
             if slot not in subject.values or subject.values[slot].name != leaf.symbol.name:
-                found.append(self._equation(leaf.symbol.at(TIME), self._result(reader, slot, leaf.symbol.shape)))
-        for symbol, slot in zip(subject.output_symbols, subject.outputs, strict=True):
+                found.append(self._equation(leaf.symbol.at(TIME), self._result(reader, slot, value, leaf.symbol.shape)))
+        for symbol, slot, value in zip(subject.output_symbols, subject.outputs, literals[len(ends) :], strict=True):
             if symbol.role == "output":
-                found.append(self._equation(symbol, self._result(reader, slot, symbol.shape)))
+                found.append(self._equation(symbol, self._result(reader, slot, value, symbol.shape)))
         self.constants = subject.constants.arrays
         return Equations(found)
 
-    def _result(self, reader: Any, slot: int, shape: Any) -> Any:
-        return reader.read(slot) if slot >= 0 else zeros(tuple(shape))
+    def _result(self, reader: Any, slot: int, value: Any, shape: Any) -> Any:
+        return reader.read(slot) if slot >= 0 else al.constant(value, tuple(shape))
 
     def _recurrences(self) -> Equations:
         """The adjoints, with what later steps say of a state written out where it is read once."""
@@ -164,11 +170,13 @@ class Derivation:
         }  # fmt: skip
         self.unsubstituted = dict(adjoints.equations)
         uses: Counter[Value] = Counter()
-        for right in [*self.unsubstituted.values(), *adjoints.state, *adjoints.params]:
-            uses.update([v for v in values_in(right) if v.role == "carried"] if right is not None else [])
-        once = {symbol: right for symbol, right in later.items() if uses[symbol] == 1}
+        for right in self.unsubstituted.values():
+            uses.update([v for v in values_in(right) if v.role == "carried"])
+        shares = [*adjoints.state, *adjoints.params, *adjoints.xs]
+        elsewhere = {v for right in shares if right is not None for v in values_in(right) if v.role == "carried"}
+        once = {s: right for s, right in later.items() if uses[s] == 1 and s not in elsewhere}
         once = {s: r for s, r in once.items() if s.at(TIME + 1) not in values_in(r)}
-        self.later = {symbol: right for symbol, right in later.items() if symbol not in once and uses[symbol]}
+        self.later = {s: right for s, right in later.items() if s not in once and (uses[s] or s in elsewhere)}
         found = [self._equation(symbol, right) for symbol, right in self.later.items()]
         for left, right in self.unsubstituted.items():
             given = right == left.as_role("direct")  # an output's, which "nabla" and "partial" spell out
@@ -274,6 +282,11 @@ def notes(derivation: Derivation) -> list[str]:
             f"({', '.join(TextPrinter(derivation.notation).value(v.at(LAST)) for v in states)}), which is 0 for a loss "
             "of outputs alone. The gradients of a batch are sums over its sequences."
         )
+    if derivation.later:
+        loss, later = derivation.notation.loss, next(iter(derivation.later))
+        found.append(
+            f"{loss}_>t is the loss of all steps after t: what {TextPrinter(derivation.notation)(later)} holds."
+        )
     whole = derivation.jacobian_product.left.value
     if derivation.jacobian and not derivation.unwritten and whole not in states:
         name, *parts = [TextPrinter(derivation.notation).value(v) for v in (whole, *states)]
@@ -284,13 +297,25 @@ def notes(derivation: Derivation) -> list[str]:
         found.append(f"Constant arrays, which the step captures: {', '.join(shapes)}.")
     unread = derivation.functions()
     if unread:
-        found.append(
-            f"Printed as named functions, since they have no reading in matrix notation: {', '.join(unread)}."
-        )
+        found.append(f"Printed as named functions, since they have no reading in matrix notation: {', '.join(unread)}.")
     missing = [v.name for v in derivation.unwritten]
     if missing:
         found.append(f"The Jacobian of {', '.join(missing)} is no matrix between vectors and is not printed.")
     return found
+
+
+def check_names(subject: Subject, notation: Notation) -> None:
+    """No two things may be printed alike."""
+    named: dict[Any, str] = {}
+    symbols = [leaf.symbol for leaf in (*subject.params, *subject.state, *subject.xs)]
+    for name in dict.fromkeys(v.name for v in (*symbols, *subject.values.values(), *subject.output_symbols)):
+        key = Letters(notation.name(name)).key
+        if key in named:
+            raise OptionError(
+                f"derive: {named[key]} and {name} would both be printed as {notation.name(name)}; rename one of them, "
+                f"notation=Notation(rename={{{name!r}: ...}})"
+            )
+        named[key] = name
 
 
 def zero_or_sum(share: Any) -> Any:

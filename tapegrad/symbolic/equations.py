@@ -100,7 +100,7 @@ class Equation:
 
     def values(self) -> list[Any]:
         """The values that the right-hand side is made of: what :meth:`evaluate` has to be given."""
-        return values_in(self.right)
+        return [value for value in values_in(self.right) if value.role != "hole"]
 
     def evaluate(self, values: Mapping[Any, Any], **limits: int) -> np.ndarray:
         """The right-hand side on explicit matrices.
@@ -121,6 +121,15 @@ class Equation:
         """
         from .evaluation import by_name, evaluate
 
+        if not isinstance(values, Mapping):
+            raise OptionError(f"evaluate: got a {type(values).__name__}, expected a dict from names to matrices")
+        wrong = {
+            n: v for n, v in limits.items() if n not in ("T", "t", "k") or not isinstance(v, (int, np.integer)) or v < 0
+        }
+        if wrong:
+            raise OptionError(
+                f"evaluate: {', '.join(f'{n}={v!r}' for n, v in wrong.items())}; T, t and k are numbers of steps"
+            )
         return evaluate(with_limits(self.right, limits), by_name(values))
 
 

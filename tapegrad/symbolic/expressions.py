@@ -69,7 +69,7 @@ class Value(Node):
         As in the code of the step: ``W_xh``, ``h``.
     role : str
         "parameter", "input", "value" (states and what a step computes), "output", "adjoint" (the derivative of the loss
-        by the value of that name), "tangent", "constant".
+        by the value of that name), "tangent", "constant", "hole" (the argument of a function).
     time : SymPy integer expression, or None
     """
 

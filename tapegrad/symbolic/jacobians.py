@@ -73,7 +73,8 @@ class Jacobians:
         symbols = {slot: subject.values[slot].as_role("tangent") for slot in self.named}
         ends = {leaf.symbol.at(TIME).as_role("tangent") for leaf in subject.state}
         short = written_out(self._read(set(self.named)), [], ends, "tangent", repeats=False)
-        self.tangents = self._read({slot for slot, symbol in symbols.items() if symbol not in short})
+        named = {slot for slot in self.named if slot in visible}  # of what has no equation there is no Jacobian
+        self.tangents = self._read({slot for slot in named if symbols[slot] not in short})
         self._blocks()
 
     def _trace(self) -> AbstractTape:
@@ -154,5 +155,3 @@ class Jacobians:
             (new, old): self.parts[Partial(new, old)]
             for new in ends for old in olds if Partial(new, old) in self.parts
         }  # fmt: skip
-
-

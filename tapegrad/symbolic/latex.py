@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import accumulate
 from typing import Any
 
 from sympy import latex as sympy_latex
@@ -80,7 +82,7 @@ class LatexPrinter(Printer):
         return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
     def part(self, base: str, places: str) -> str:
-        return rf"{{{base}}}_{{[{places}]}}" if "_" not in base else rf"\left({base}\right)_{{[{places}]}}"
+        return rf"{self.marked(base, '_')}_{{[{places}]}}"
 
     def indicator(self, condition: str) -> str:
         return rf"\left[{condition}\right]"
@@ -108,7 +110,14 @@ class LatexPrinter(Printer):
     def power(self, base: str, exponent: str) -> str:
         # A second superscript goes on brackets.
         exponent = exponent.replace(r"\odot", r"\odot ")
-        return rf"\left({base}\right)^{{{exponent}}}" if "^" in base else f"{base}^{{{exponent}}}"
+        return f"{self.marked(base, '^')}^{{{exponent}}}"
+
+    def marked(self, base: str, mark: str) -> str:
+        """What gets one more subscript or superscript: in brackets if it has one, and no brackets yet."""
+        inner = base.removeprefix(r"\left(").removesuffix(r"\right)")
+        depths = accumulate([1 if side == "left" else -1 for side in re.findall(r"\\(left|right)\b", inner)])
+        whole = len(inner) == len(base) - 13 and min(depths, default=0) >= 0
+        return base if whole or mark not in base else rf"\left({base}\right)"
 
     def ratio(self, above: str, below: str) -> str:
         return rf"\frac{{{above}}}{{{below}}}"

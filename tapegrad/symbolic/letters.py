@@ -48,5 +48,8 @@ def accented(word: str) -> tuple[str, str]:
 
 
 def in_subscript(word: str) -> tuple[str, str, bool]:
-    """A word of a subscript, its accent, and whether it may be Greek: two letters are not, ``W_xi`` leads from x to i."""
+    """A word of a subscript, its accent, and whether it may be Greek.
+
+    Two letters are not: ``W_xi`` leads from x to i.
+    """
     return *accented(word), len(word) > 2

@@ -96,12 +96,12 @@ def _of_function(x: Named, tangent: Value) -> Any:
     moving = list(dict.fromkeys(a for a in x.operands if any(v.role == "tangent" for v in values_in(a))))
     inner = [a for a in moving if depends(a, tangent) and a.shape[0] != 0]
     if any(a.shape[1:] != (1,) for a in inner):
-        hole = Value("hole", tangent.shape, None, "tangent")
+        hole = Value("hole", tangent.shape, None, "hole")
         changes = {v: hole if v == tangent else zeros(v.shape) for v in values_in(x) if v.role == "tangent"}
         return Columns(replaced(x, changes), hole, Identity(tangent.shape[0]))
     terms = [zeros((x.shape[0], tangent.shape[0]))]
     for argument in inner:
-        hole = Value("hole", argument.shape, None, "tangent")
+        hole = Value("hole", argument.shape, None, "hole")
         function = x.xreplace({a: hole if a is argument else zeros(tuple(a.shape)) for a in moving})
         terms.append(Columns(function, hole, matrix_of(argument, tangent)))
     return al.add(*terms)

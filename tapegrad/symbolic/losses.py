@@ -9,6 +9,7 @@ import numpy as np
 
 from tapegrad import pytree
 from tapegrad.errors import OptionError
+from tapegrad.tape import AbstractTape
 from tapegrad.tracing import trace
 from tapegrad.transforms import grad
 
@@ -25,7 +26,11 @@ def loss_gradients(subject: Subject, loss: Callable | None, target: Any) -> tupl
     Nothing without a loss.
     """
     if loss is None:
+        if target is not None:
+            raise OptionError("derive: target= is what a loss compares with; give loss= too, or leave target out")
         return {}, []
+    if not callable(loss):
+        raise OptionError(f"derive: loss={loss!r}, expected a function (y, target) -> array (B,)")
     if target is None:
         raise OptionError("derive: a loss needs an example of its target; give target=np.zeros((1, ...))")
     rows = subject.rows
@@ -38,6 +43,7 @@ def loss_gradients(subject: Subject, loss: Callable | None, target: Any) -> tupl
 
     tape = trace(grad(total))(outputs, target)
     names = trace(loss)(structure.unflatten(outputs), target)
+    check_rows(names, rows)
     called = [names.names[slot] for slot in names.inputs][len(outputs) :]
     reader = Reader(tape, rows, {}, subject.constants, backward=True)
     leaves: dict[int, Any] = dict(zip(tape.inputs, subject.output_symbols, strict=False))
@@ -53,3 +59,18 @@ def loss_gradients(subject: Subject, loss: Callable | None, target: Any) -> tupl
         shape = tuple(symbol.shape)
         found[symbol.as_role("direct")] = replaced(reader.read(slot), folds) if slot >= 0 else zeros(shape)
     return found, targets
+
+
+def check_rows(tape: AbstractTape, rows: int) -> None:
+    """A loss of one step is one number for each row, or their sum; a mean would depend on how many there are."""
+    shape = np.shape(tape.outputs[0][1]) if len(tape.outputs) == 1 else None
+    literals = [
+        v for node in tape.nodes if node is not None for s, v in zip(node.slots, node.args, strict=True) if s < 0
+    ]
+    averaged = [v for v in literals if np.ndim(v) == 0 and v != 0 and v % rows == 0]
+    if shape not in ((), (rows,)) or averaged:
+        came = "averages over the rows of a batch" if averaged else "returned something else"
+        raise OptionError(
+            f"derive: the loss {came}; expected one number for each row, (B,), or their sum: of the features take "
+            "np.mean(..., axis=-1), say"
+        )

@@ -81,7 +81,7 @@ def applied_from_the_right(tape: AbstractTape, slot: int) -> bool:
 
 
 def preactivations(tape: AbstractTape, known: set[int], weights: set[int]) -> dict[int, int]:
-    """Sums with products, and whatever is long, that a function of elements is applied to, with the slot of what it gives.
+    """Sums with products, and what is long, that a function of elements is applied to, with the slots of its results.
 
     What is ``known`` by a name is left out, and not looked into. So is what is read by something else besides.
     """
@@ -95,7 +95,7 @@ def preactivations(tape: AbstractTape, known: set[int], weights: set[int]) -> di
                 continue
             curved = node.primitive.name in CURVED
             softmax = len(tape.aval(s).shape) < 3 and is_shifted(tape, s)
-            long = curved and length(tape, s, known) > LONG and not softmax
+            long = curved and node.primitive.name != "where" and length(tape, s, known) > LONG and not softmax
             if not (long or is_affine(tape, s, known, weights)):
                 continue
             if curved:

@@ -46,14 +46,21 @@ class Notation:
     loss: str = "L"
 
     def __post_init__(self) -> None:
+        if not all(isinstance(n, str) and n for pair in dict(self.rename).items() for n in pair):
+            raise OptionError(
+                f"Notation: rename={dict(self.rename)!r}, expected names for names, such as {{'W_hh': 'W'}}"
+            )
         choices = {
             "time": ("subscript", "superscript"),
             "adjoints": ("delta", "nabla", "bar", "partial"),
             "products": ("hadamard", "diag"),
+            "inline": (True, False),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise OptionError(f"Notation: {name}={getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+                raise OptionError(
+                    f"Notation: {name}={getattr(self, name)!r}, expected one of {', '.join(map(str, allowed))}"
+                )
         object.__setattr__(self, "rename", MappingProxyType(dict(self.rename)))
 
     def name(self, name: str) -> str:
@@ -102,7 +109,7 @@ def notation(given: Any) -> Notation:
         return PRESETS["default"]
     if isinstance(given, Notation):
         return given
-    if given in PRESETS:
+    if isinstance(given, str) and given in PRESETS:
         return PRESETS[given]
     raise OptionError(
         f"derive: notation={given!r}, expected one of {', '.join(PRESETS)}, or a Notation, such as "

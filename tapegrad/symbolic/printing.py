@@ -22,6 +22,7 @@ from sympy import (
 from sympy.core.symbol import Str
 
 from . import algebra as al
+from .calls import called, is_slice, places, setting
 from .constants import MINUS_ONE, ONE, is_linear, is_ones, is_scalar, is_zero
 from .equations import OrderedProduct, TimeSum
 from .expressions import Applied, Named, Node, Scaled, Value, values_in
@@ -252,73 +253,6 @@ def _named(p: Printer, x: Named) -> tuple[str, int]:
     if is_slice(x):
         return p.part(p(x.operands[0], ATOM), places(x)), ATOM
     return p.call(called(x), [p(a) for a in x.operands], setting(x)), ATOM
-
-
-def called(x: Named) -> str:
-    """What a function is called in print."""
-    if x.function == "scatter" and len(x.operands) == 1:
-        return "place"
-    return "einsum" if x.function == "contract" else x.function
-
-
-def is_slice(x: Named) -> bool:
-    return x.function == "getitem" and len(x.operands) == 1
-
-
-def is_readable(x: Named) -> bool:
-    """Whether an operation is printed in a way that needs no word on it."""
-    return x.operation is None or is_slice(x) or (x.function == "concatenate" and x.shape[1:] == (1,))
-
-
-def places(x: Named) -> str:
-    """What a slice selects, of one row."""
-    operation = x.operation
-    assert operation is not None
-    rows = (operation.arguments[0] if x.function == "getitem" else operation.results[0]).rows
-    axis, shown = 0, []
-    for entry in operation.options["template"]:
-        if axis != rows or entry is None:
-            shown.append(_index(entry))
-        axis += entry is not None
-    return ", ".join(shown)
-
-
-def setting(x: Named) -> str:
-    """The options of an operation that a reader needs; axes count without that of the rows."""
-    if x.operation is None:
-        return ""
-    options = x.operation.options
-    if x.function == "scatter" and len(x.operands) == 1:
-        return f"[{places(x)}]"
-    shown = []
-    layout = x.operation.arguments[0] if x.operation.arguments else None
-    rows = getattr(layout, "rows", None)
-    for key in ("axis", "axes"):
-        if key in options and len(getattr(layout, "features", ())) > 1:
-            axes = options[key] if isinstance(options[key], tuple) else (options[key],)
-            numbers = [a - (rows is not None and rows < a) for a in axes if a != rows]
-            shown.append(f"axis {', '.join(map(str, numbers))}")
-    if "spec" in options:
-        shown.append(labels(x.operation))
-    return ", ".join(shown)
-
-
-def labels(operation: Any) -> str:
-    """How a contraction runs over the axes of one row."""
-    spec = operation.options["spec"]
-    rows = {text[a.rows] for text, a in zip((spec.left, spec.right), operation.arguments, strict=True)
-            if getattr(a, "rows", None) is not None}  # fmt: skip
-    left, right, out = ("".join([c for c in text if c not in rows]) for text in (spec.left, spec.right, spec.out))
-    return f"{left},{right}->{out}"
-
-
-def _index(entry: Any) -> str:
-    if entry is None:
-        return "new"
-    if isinstance(entry, slice):
-        text = ":".join("" if n is None else str(n) for n in (entry.start, entry.stop))
-        return text if entry.step in (None, 1) else f"{text}:{entry.step}"
-    return str(entry)
 
 
 class Bare(Node):

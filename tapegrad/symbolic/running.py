@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad import pytree
-from tapegrad.errors import ShapeError, StructureError
+from tapegrad.errors import OptionError, ShapeError, StructureError
 
 from .evaluation import FLOATS, Arithmetic, as_print, evaluate
 from .expressions import TIME, Layout, Value
@@ -64,6 +64,7 @@ class Run(Mapping):
         self.table: dict[Value, Any] = {}
         for symbol, array in derivation.constants.items():
             self.table[symbol] = self.numbers(array).reshape(tuple(map(int, symbol.shape)))
+        self._check(params, xs, state, target)
         inputs = self._leaves("xs", xs, subject.xs)
         self.steps = len(inputs[0]) if inputs else 0
         for leaf, array in zip(subject.params, self._leaves("params", params, subject.params), strict=True):
@@ -76,7 +77,8 @@ class Run(Mapping):
         for leaf, array in zip(subject.xs, inputs, strict=True):
             self._over_time(leaf.symbol, array, leaf.layout)
         if target is not None:
-            for symbol, array in zip(derivation.backward.target, pytree.leaves(target), strict=True):
+            wanted = derivation.backward.target
+            for symbol, array in zip(wanted, self._steps("target", target, wanted), strict=True):
                 self._over_time(symbol, array, Layout(np.shape(array)[1:], None))
         self._forward()
         self._backward(outputs, final)
@@ -107,6 +109,38 @@ class Run(Mapping):
         return np.array([self.arithmetic.number(v) for v in array.ravel()], object).reshape(array.shape)
 
     # ---- what is given ----
+    def _check(self, params: Any, xs: Any, state: Any, target: Any) -> None:
+        derivation = self.derivation
+        subject = derivation.subject
+        given = {"params": (params, subject.params), "state": (state, subject.state), "xs": (xs, subject.xs)}
+        for name, (tree, leaves) in given.items():
+            came, wants = list(pytree.paths(tree)), [leaf.path for leaf in leaves]
+            if tree is not None and came != wants:
+                raise StructureError(
+                    f"run: {name} holds {', '.join(came) or 'nothing'}; the step takes {', '.join(wants) or 'nothing'}"
+                )
+        wanted = len(derivation.backward.target)
+        if wanted != len(pytree.leaves(target)):
+            raise OptionError(
+                "run: the derivation has a loss, which needs target=" if wanted else
+                "run: target is for a derivation with a loss, derive(..., loss=..., target=...)"
+            )  # fmt: skip
+
+    def _steps(self, name: str, tree: Any, symbols: list[Value]) -> list[Any]:
+        """Arrays over time, one for each symbol."""
+        arrays = pytree.leaves(tree)
+        if len(arrays) != len(symbols):
+            raise StructureError(f"run: {name} holds {len(arrays)} arrays, expected {len(symbols)}")
+        for array, symbol in zip(arrays, symbols, strict=True):
+            size = int(np.prod([int(n) for n in symbol.shape]))
+            if len(np.shape(array)) < 1 or len(array) != self.steps or np.size(array) != size * self.steps:
+                shape = tuple(int(n) for n in symbol.shape if n != 1)
+                raise ShapeError(
+                    f"run: {name} for {symbol.name} has the shape {np.shape(array)}, expected {(self.steps, *shape)}: "
+                    "one sequence of as many steps as xs, without the axis of the batch"
+                )
+        return arrays
+
     def _leaves(self, name: str, tree: Any, leaves: list[Leaf]) -> list[Any]:
         found = pytree.leaves(tree)
         if len(found) != len(leaves):
@@ -155,7 +189,7 @@ class Run(Mapping):
         for k, (symbol, leaf) in enumerate(zip(adjoints.carried, subject.state, strict=True)):
             end = np.zeros(leaf.layout.features) if ends is None else ends[k]
             self.table[symbol.at(self.steps)] = as_print(self.numbers(end), leaf.layout)
-        given = None if outputs is None else pytree.leaves(outputs)
+        given = None if outputs is None else self._steps("outputs", outputs, adjoints.direct)
         for k, symbol in enumerate(adjoints.direct):
             for t in range(1, self.steps + 1):
                 shape = tuple(map(int, symbol.shape))
@@ -169,7 +203,11 @@ class Run(Mapping):
                 terms = [self.at(share, t) for t in range(1, self.steps + 1)]
                 total = sum(terms[1:], terms[0]) if terms else np.zeros(tuple(map(int, leaf.symbol.shape)))
                 self.gradients[leaf.path] = (total.T if leaf.turned else total).reshape(leaf.layout.features)
-        self.initial = [None if made is None or not self.steps else self.at(made, 1) for made in adjoints.state]
+        ends = [self.table[symbol.at(0)] for symbol in adjoints.carried] if not self.steps else adjoints.state
+        self.initial = [
+            None if made is None else self.at(made, 1) if self.steps else end
+            for made, end in zip(adjoints.state, ends, strict=True)
+        ]
 
     def _backward_step(self, t: int) -> None:
         derivation = self.derivation
@@ -186,4 +224,3 @@ class Run(Mapping):
     def jacobian(self, new: str, old: str, t: int) -> Any:
         """The derivative of a state at t by one at t - 1, from the printed matrix."""
         return self.at(self.derivation.jacobian[new, old].right, t)
-

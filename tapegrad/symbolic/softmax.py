@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import Integer, MatAdd, MatMul, S
+from sympy import DiagMatrix, Integer, MatAdd, MatMul, S, Transpose
 
 from .algebra import Product, add, hadamard, product, scaled, transposed
 from .constants import is_ones, is_scalar, is_zero, ones, zeros
@@ -49,9 +49,36 @@ def shifted(u: Any) -> tuple[Any, list[Any]]:
     return (add(*kept) if kept else zeros(tuple(u.shape))), scalars
 
 
+def uniform(x: Any) -> Any:
+    """The scalar that all elements of a sum are, such as of 1 - z 1, where z is a number; None if they differ."""
+    if is_scalar(x) or not isinstance(x, MatAdd):
+        return None
+    vector, scalars = shifted(x)
+    return add(*scalars) if is_zero(vector) else None
+
+
 def softmax(u: Any) -> Any:
     """softmax(u), which is not changed by what is added to all elements of u."""
     return Named("softmax", (shifted(u)[0],), u.shape)
+
+
+def recognise(made: Product) -> None:
+    """In a product of elements, exp(u) / sum(exp(u)) is softmax(u)."""
+    if -1 not in made.scalars.values():
+        return
+    for factor, exponent in list(made.factors.items()):
+        for part in factor.args if isinstance(factor, MatMul) else [factor]:
+            e = part.args[0] if isinstance(part, (Transpose, DiagMatrix)) else part
+            if exponent != 1 or not isinstance(e, Applied) or e.function != "exp" or e.shape[1:] != (1,):
+                continue
+            total = total_of(e)
+            if made.scalars.get(total) == -1:
+                del made.scalars[total]
+                del made.factors[factor]
+                known = part.xreplace({e: softmax(e.operands[0])})
+                parts = [known if p is part else p for p in factor.args] if isinstance(factor, MatMul) else [known]
+                made.take(parts[0] if len(parts) == 1 else MatMul(*parts), S.One)
+                break
 
 
 def logarithm(x: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tapegrad import pytree
 from tapegrad.cells.base import Cell
-from tapegrad.errors import OptionError, StructureError
+from tapegrad.errors import OptionError, ShapeError, StructureError, TapegradError, TracingError
 from tapegrad.tape import AbstractTape
 from tapegrad.tensor import aval_of
 from tapegrad.tracing import tracer
@@ -86,7 +86,7 @@ class Subject:
         self.examples = tuple(
             [params] + [pytree.map(lambda a: np.broadcast_to(a[:1], (self.rows, *a.shape[1:])), t) for t in (state, x)]
         )
-        self.tape: AbstractTape = flattened(tracer(step, history=True)(*self.examples))
+        self.tape: AbstractTape = self._traced((params, state, x))
         counts = [len(pytree.leaves(tree)) for tree in self.examples]
         self._check_result(counts[1])
         drop_prefix(self.tape)
@@ -105,6 +105,19 @@ class Subject:
         self.constants = Constants(self.unique)
         self.output_symbols = [self._output(k, slot) for k, slot in enumerate(self.outputs)]
 
+    def _traced(self, given: tuple[Any, Any, Any]) -> AbstractTape:
+        tracer(self.step, history=False)(*given)  # so that an error speaks of the shapes that were given
+        try:
+            return flattened(tracer(self.step, history=True)(*self.examples))
+        except TracingError:
+            raise
+        except TapegradError as error:
+            shapes = ", ".join(str(np.shape(leaf)) for leaf in pytree.leaves(given[1:]))
+            raise ShapeError(
+                f"derive: {self.name} takes the examples that were given, and no larger batch; state and x have an "
+                f"axis of rows in front, and came with the shapes {shapes}: give (1, n) for a vector of n"
+            ) from error
+
     # ---- what comes out ----
     def _check_result(self, states: int) -> None:
         _, structure = self.tape.structures  # type: ignore[misc]
@@ -113,12 +126,31 @@ class Subject:
             raise StructureError(
                 f"derive: {self.name} returned something else than a pair; a step returns (new state, output)"
             )
-        made = len(pytree.leaves(structure.unflatten(list(range(len(self.tape.outputs))))[0]))
+        new = structure.unflatten(list(range(len(self.tape.outputs))))[0]
+        made = len(pytree.leaves(new))
         if made != states:
             raise StructureError(
                 f"derive: {self.name} was given a state of {states} arrays and returned one of {made}; the new state "
                 "has the structure of the old one"
             )
+        if pytree.structure(new) != pytree.structure(self.examples[1]):
+            raise StructureError(
+                f"derive: {self.name} was given the state {', '.join(pytree.paths(self.examples[1]))} and returned "
+                f"{', '.join(pytree.paths(new))}; the new state has the structure of the old one"
+            )
+        old = [aval_of(leaf) for leaf in pytree.leaves(self.examples[1])]
+        for path, a, (_, value) in zip(pytree.paths(new), old, self.tape.outputs, strict=False):
+            b = aval_of(value)
+            if (
+                b.shape not in (a.shape, ())
+                or a.dtype.kind != b.dtype.kind
+                and (b.dtype.kind == "f" or a.dtype.kind != "f")
+            ):
+                raise ShapeError(
+                    f"derive: the state {path} has the shape {('B', *a.shape[1:])} and dtype {a.dtype}, and "
+                    f"{self.name} returned {tuple('B' if n == self.rows else n for n in b.shape)} and {b.dtype}; "
+                    "the new state is like the old one"
+                )
 
     def _output_structure(self) -> Any:
         _, structure = self.tape.structures  # type: ignore[misc]
@@ -178,7 +210,8 @@ class Subject:
         found_helpers = set()
         sole = len(helpers) == 1
         # Those of the code first: what has no name there makes way.
-        called = {slot: self.unique(name) for slot, name in names.items() if self.tape.aval(slot).dtype.kind == "f"}
+        floats = [slot for slot in sorted(names) if self.tape.aval(slot).dtype.kind == "f"]
+        called = {slot: self.unique(names[slot]) for slot in floats}
         for slot in sorted({*names, *state_of, *helpers, *repeated}):
             aval = self.tape.aval(slot)
             if aval.dtype.kind != "f":
@@ -262,6 +295,10 @@ def subject(cell: Any, params: Any = None, state: Any = None, x: Any = None) -> 
                 )
             x = pytree.map(lambda i: np.broadcast_to(np.zeros((), i.dtype or float), (1, *i.shape)), declared)
         return Subject(type(cell).__name__, cell.step, params, state, float64(x))
+    if isinstance(cell, type) and issubclass(cell, Cell):
+        raise OptionError(
+            f"derive: got the class {cell.__name__}; make a cell of it, {cell.__name__}(input_size=3, ...)"
+        )
     if not callable(cell):
         raise OptionError(f"derive: got a {type(cell).__name__}, expected a Cell or a function step(params, state, x)")
     if state is None and x is None:
@@ -269,11 +306,16 @@ def subject(cell: Any, params: Any = None, state: Any = None, x: Any = None) -> 
             "derive: a step alone does not say the shapes; give examples as the step takes them, "
             "derive(step, params, state, x) with state and x of one row or more"
         )
+    for name, tree in (("state", state), ("x", x)):
+        for path, leaf in zip(pytree.paths(tree), pytree.leaves(tree), strict=True):
+            if np.ndim(leaf) == 0 or np.asarray(leaf).dtype.kind not in "biuf":
+                raise ShapeError(
+                    f"derive: {name} {'' if path == 'value' else path + ' '}is {leaf!r}, expected an array with an "
+                    "axis of rows in front, such as np.zeros((1, n))"
+                )
     return Subject(getattr(cell, "__name__", "step"), cell, *[float64(tree) for tree in (params, state, x)])
 
 
 def float64(tree: Any) -> Any:
     """A pytree of arrays with floating ones in double precision."""
     return pytree.map(lambda a: np.asarray(a, np.float64) if aval_of(a).dtype.kind == "f" else np.asarray(a), tree)
-
-

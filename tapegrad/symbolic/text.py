@@ -49,7 +49,8 @@ class TextPrinter(Printer):
         if x.role == "tangent":
             return f"d{of}"
         if x.role in ("direct", "carried"):
-            which = f"{loss}_{'>' if x.role == 'carried' else ''}{x.time}"
+            when = ("" if x.role == "direct" else ">") + str(x.time).replace(" ", "")
+            which = f"{loss}_{when}" if len(when) < 3 else f"{loss}_{{{when}}}"
             return f"∇{of} {which}" if self.notation.adjoints == "nabla" else f"∂{which}/∂{of}"
         if self.notation.adjoints == "nabla":
             return f"∇{of} {loss}"

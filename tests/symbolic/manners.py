@@ -68,7 +68,7 @@ class Nested(Cell):
     def parameters(self):
         m, n = self.input_size, self.hidden_size
         return {
-            "layers": [{"W": Parameter((m, n)), "U": Parameter((n, n))}, {"W": Parameter((n, n)), "U": Parameter((n, n))}],
+            "layers": [{"W": Parameter((k, n)), "U": Parameter((n, n))} for k in (m, n)],
             "head": (Parameter((n, 2)), Parameter((2,))),
         }  # fmt: skip
 

@@ -92,7 +92,7 @@ class TuringMachine(Cell):
     width_size: int
 
     def parameters(self):
-        m, h, n, w = self.input_size, self.hidden_size, self.slots_size, self.width_size
+        m, h, w = self.input_size, self.hidden_size, self.width_size
         return {
             "U": Parameter((m, h)), "R": Parameter((w, h)), "W": Parameter((h, h)), "b": Parameter((h,)),
             "K": Parameter((h, w)), "E": Parameter((h, w)), "A": Parameter((h, w)), "S": Parameter((h, 3)),

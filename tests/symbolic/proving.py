@@ -36,13 +36,20 @@ class Problem:
         self.cell = cell
         self.params, self.state = random_params(cell, rng, scale=scale), random_state(cell, rng, 1)
         self.xs = draw_inputs(cell, rng, steps)
-        (self.end, self.ys), self.pull = tg.vjp(
-            lambda params, state: cell(params, self.xs, state, backend="reference"), self.params, self.state
-        )
+        flat, structure = pytree.flatten(self.xs)
+        self.moving = [i for i, x in enumerate(flat) if x.dtype.kind == "f"]
+
+        def run(params, state, moved):
+            given = list(flat)
+            for i, x in zip(self.moving, moved, strict=True):
+                given[i] = x
+            return cell(params, structure.unflatten(given), state, backend="reference")
+
+        (self.end, self.ys), self.pull = tg.vjp(run, self.params, self.state, [flat[i] for i in self.moving])
         self.final, self.outputs = (
             pytree.map(lambda a: rng.standard_normal(a.shape), tree) for tree in (self.end, self.ys)
         )
-        self.gradients, self.initial = self.pull((self.final, self.outputs))
+        self.gradients, self.initial, self.inputs = self.pull((self.final, self.outputs))
 
     def run(self, derivation):
         return derivation.run(
@@ -72,6 +79,9 @@ def worst(derivation, problem):
         found[f"gradient of {path}"] = difference(run.gradients[path], g)
     for k, (made, g) in enumerate(zip(run.initial, pytree.leaves(problem.initial), strict=True)):
         found[f"derivative by initial state {k}"] = difference(made, g)
+    for made, g in zip(derivation.inputs.values(), problem.inputs, strict=True):
+        for t, each in enumerate(g, 1):
+            found[f"{made.left} at {t}"] = difference(run.at(made.right, t), each)
     found.update(jacobians(derivation, problem, run))
     return max(found.items(), key=lambda item: item[1])
 
@@ -85,6 +95,7 @@ def jacobians(derivation, problem, run):
     for t, (state, x) in enumerate(problem.states(), 1):
         flat, structure = pytree.flatten(state)
         for j, old in enumerate(names):
+
             def step(value, j=j, flat=flat, structure=structure, x=x):
                 given = [value if i == j else a for i, a in enumerate(flat)]
                 return pytree.leaves(problem.cell.step(problem.params, structure.unflatten(given), x)[0])

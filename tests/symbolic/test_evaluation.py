@@ -101,7 +101,7 @@ def test_a_run_refuses_what_does_not_fit():
     derivation, problem = derive(cell), Problem(cell, np.random.default_rng(4))
     with pytest.raises(ShapeError, match="a run is one sequence, without the axis of the batch"):
         derivation.run(problem.params, problem.xs)
-    with pytest.raises(StructureError, match="params holds 1 arrays, the step takes 3"):
+    with pytest.raises(StructureError, match="params holds W_xh; the step takes W_hh, W_xh, b_h"):
         derivation.run({"W_xh": problem.params["W_xh"]}, problem.xs[:, 0])
 
 
