@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sympy import Add, Expr, ImmutableMatrix, S, Symbol, oo, sqrt
+from sympy import Add, Basic, Expr, ImmutableMatrix, S, Symbol, oo, sqrt
 
 from .counterexample import Counterexample
 from .equations import at_time
-from .expressions import TIME, Value, replaced, values_in
+from .expressions import TIME, Value, replaced
 from .gamma_numbers import bound_of, radius
 from .jacobians import Partial
 from .norms import Norms
@@ -221,10 +221,23 @@ class Bound:
         return path(state, new, None if block is None else block.matrix, self.ranges, others)
 
     def _is_constant(self) -> bool:
-        if any(block.matrix is None for block in self.blocks.values()):
+        """Whether the Jacobian is the same at all times and for all states."""
+        todo = [block.matrix for block in self.blocks.values()]
+        if any(matrix is None for matrix in todo):
             return False
-        found = [v for block in self.blocks.values() for v in values_in(self.written_out_matrix(block))]
-        return all(v.role in ("parameter", "constant") for v in found)
+        seen = set()
+        while todo:
+            x = todo.pop()
+            if x in seen:
+                continue
+            seen.add(x)
+            if isinstance(x, Value) and x.role not in ("parameter", "constant"):
+                return False
+            if isinstance(x, Partial):
+                todo.append(self.norms.parts[x])
+            elif not isinstance(x, Value):
+                todo.extend([part for part in x.args if isinstance(part, Basic)])
+        return True
 
     def written_out_matrix(self, block: Block) -> Any:
         """The matrix of a block with those of other blocks put in."""

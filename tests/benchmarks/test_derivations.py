@@ -1,6 +1,7 @@
 """``tapegrad bench derive``: what a derivation takes."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -28,8 +29,23 @@ def test_what_is_timed_is_proven(gates):
     assert error < EXACT, f"{what} differs by {error}"
 
 
-def test_the_time_grows_with_the_operations(monkeypatch):
-    """A lenient limit: what grows with the square would give 16 times as much for each operation."""
-    monkeypatch.setattr(derivations, "GATES", (3, 48))
-    rows = {row["cell"]: row["least / operation, ms"] for row in derivations.measure(2)}
-    assert rows["48 gates"] < 4 * rows["3 gates"]
+def test_the_work_grows_with_the_operations():
+    """Counted in calls of Python functions: what grows with the square would give 4 times as many per operation."""
+
+    def calls(gates):
+        cell = derivations.Gated(3, 4, gates)
+        counted = 0
+
+        def count(frame, event, argument):
+            nonlocal counted
+            counted += event == "call"
+
+        sys.setprofile(count)
+        try:
+            derive(cell).text()
+        finally:
+            sys.setprofile(None)
+        return counted / derivations.operations(cell)
+
+    calls(2)  # what is imported and remembered once
+    assert calls(12) < 2 * calls(3)
