@@ -8,6 +8,9 @@ from importlib import import_module as _import_module
 from typing import Any as _Any
 
 from .agreement import assert_gradients_close as assert_gradients_close
+from .cell_check import CellMismatch as CellMismatch
+from .cell_check import check_cell as check_cell
+from .cell_report import CellReport as CellReport
 from .gradients import GradientMismatch as GradientMismatch
 from .gradients import RoughDerivative as RoughDerivative
 from .gradients import check_grads as check_grads
@@ -18,8 +21,8 @@ from .products import check_vjp as check_vjp
 _STRATEGIES = {"arrays": "strategies", "shapes": "strategies", "programs": "random_programs", "cells": "random_cells"}
 
 __all__ = [
-    "GradientMismatch", "RoughDerivative", "arrays", "assert_gradients_close", "cells", "check_adjoint", "check_grads",
-    "check_jvp", "check_vjp", "programs", "shapes",
+    "CellMismatch", "CellReport", "GradientMismatch", "RoughDerivative", "arrays", "assert_gradients_close", "cells",
+    "check_adjoint", "check_cell", "check_grads", "check_jvp", "check_vjp", "programs", "shapes",
 ]  # fmt: skip
 
 

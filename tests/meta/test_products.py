@@ -135,7 +135,8 @@ def test_a_forward_rule_that_does_not_fit():
 def test_of_large_arguments_a_random_choice_is_compared():
     spoiled = np.ones(1000)
     spoiled[::2] = 1.001
-    with pytest.raises(GradientMismatch, match=r"of 200 elements differ by more\nRepeat it with\n.*\n  # args are those"):
+    words = r"of 200 elements differ by more\nRepeat it with\n.*\n  # args are those"
+    with pytest.raises(GradientMismatch, match=words):
         check_vjp(np.sin, (np.linspace(0, 1, 1000),), lambda g, ans, x: g * np.cos(x) * spoiled)
 
 
