@@ -58,7 +58,6 @@ class CellProblem:
             for name, asked, found, default in zip(("steps", "batch"), (steps, batch), told, drawn, strict=True)
         )
         tree = self._drawn(rng)
-        check_call(cell, tree[0], tree[2], tree[1])
         self.leaves, self.structure = pytree.flatten(tree)
         self.names = [*named("params", tree[0]), *named("state", tree[1]), *named("xs", tree[2])]
         self.floating = [i for i, leaf in enumerate(self.leaves) if is_floating(leaf)]
@@ -81,7 +80,8 @@ class CellProblem:
         """Params, state and xs at which the results are finite, as far as possible from anything special."""
         seed = int(rng.integers(2**32))
         for spread in SPREADS:
-            tree = self._attempt(np.random.default_rng(seed), spread)
+            params, state, xs = tree = self._attempt(np.random.default_rng(seed), spread)
+            check_call(self.cell, params, xs, state)
             with np.errstate(all="ignore"):
                 results = pytree.leaves(self.loop(*tree))
             if all(np.all(np.isfinite(y)) for y in results if is_floating(y)):
