@@ -88,6 +88,8 @@ def check_cell(
         When the options make no sense, or fewer than two oracles apply.
     NonFiniteError
         When the cell gives no finite numbers on random data.
+    TracingError
+        When the step is no function of its arguments.
 
     Notes
     -----

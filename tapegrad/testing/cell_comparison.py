@@ -87,7 +87,8 @@ class Comparison:
             return np.zeros(np.shape(a)), max(largest(a), largest(b))
         eps = max(np.finfo(np.float64 if self.exact[name] else self._wanted(key).dtype).eps for name in names)
         scale = min(largest(a), largest(b)) + SMALL * min(self.kinds[name][key[0]] for name in names)
-        return UNITS * eps * scale + AMPLIFIED * self.noise.get(key, 0.0) + DOUBTS * doubt, scale
+        noise = min(AMPLIFIED * self.noise.get(key, 0.0), ROUGH * scale / 2)  # else noise would excuse anything
+        return UNITS * eps * scale + noise + DOUBTS * doubt, scale
 
     # ---- in words ----
     def mismatches(self) -> list[Mismatch]:

@@ -13,7 +13,7 @@ from tapegrad.cells.base import checked_size, floating_dtype
 from tapegrad.cells.checks import check_call, specification
 
 from .. import pytree
-from ..errors import NonFiniteError, OptionError
+from ..errors import NonFiniteError, OptionError, TracingError
 from .flat import general, is_floating
 from .products import chosen
 
@@ -63,7 +63,7 @@ class CellProblem:
         self.floating = [i for i, leaf in enumerate(self.leaves) if is_floating(leaf)]
         if not self.floating:
             raise OptionError(f"check_cell: {cell!r} has no floating parameter, state or input to differentiate by")
-        final, ys = self.loop(*tree)
+        final, ys = self._again(*tree)
         self.counts = len(pytree.leaves(final)), len(pytree.leaves(ys))
         self.results = [*named("final state", final), *named("ys", ys)]
         self.endings = pytree.structure(final), pytree.structure(ys)
@@ -85,11 +85,22 @@ class CellProblem:
             with np.errstate(all="ignore"):
                 results = pytree.leaves(self.loop(*tree))
             if all(np.all(np.isfinite(y)) for y in results if is_floating(y)):
+                self._first = results
                 return tree
         raise NonFiniteError(
             f"check_cell: the results of {self.cell!r} are not finite on random data near its initial parameters and "
             "state; give data on which they are, as params=, state= and xs="
         )
+
+    def _again(self, params: Any, state: Any, xs: Any) -> tuple[Any, Any]:
+        """The results a second time, which must be those of the first."""
+        results = self.loop(params, state, xs)
+        if not all(np.array_equal(a, b) for a, b in zip(self._first, pytree.leaves(results), strict=True)):
+            raise TracingError(
+                f"check_cell: the step of {self.cell!r} gives other results when it is called again with the same "
+                "arguments; let noise come in through xs, and what it counts through the state"
+            )
+        return results
 
     def _attempt(self, rng: np.random.Generator, spread: float) -> tuple[Any, Any, Any]:
         def shaken(leaf: Any) -> Any:
