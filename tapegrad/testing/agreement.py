@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,8 @@ ROUNDING = {np.dtype(np.float16): 1e-1, np.dtype(np.float32): 1e-4, np.dtype(np.
 LISTED = 5  # arrays that a failure names, the worst first
 
 
-class Gap(NamedTuple):
+@dataclass(frozen=True)
+class Gap:
     """Where two arrays of one shape differ most.
 
     Attributes

@@ -52,11 +52,11 @@ def _results(derivation: Any, run: Any, problem: CellProblem) -> list[Any]:
     """The final state and the outputs of a row; None for what no equation is printed of."""
     subject, steps = derivation.subject, problem.steps
     final = [run.table.get(leaf.symbol.at(steps)) if leaf.floating else None for leaf in subject.state]
-    outputs = [
-        [run.table.get(symbol.at(t)) for t in range(1, steps + 1)] if problem.moves(problem.counts[0] + k) else [None]
-        for k, symbol in enumerate(subject.output_symbols)
-    ]
-    return [*final, *[None if any(y is None for y in ys) else np.stack(ys) for ys in outputs]]
+    outputs: list[Any] = []
+    for k, symbol in enumerate(subject.output_symbols, problem.counts[0]):
+        ys = [run.table[symbol.at(t)] for t in range(1, steps + 1) if problem.moves(k)]
+        outputs.append(np.stack(ys) if ys else None)
+    return [*final, *outputs]
 
 
 def _gradients(derivation: Any, run: Any, problem: CellProblem) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -74,7 +75,7 @@ def oracles(names: Sequence[str] | None) -> list[Oracle]:
     known = {
         "tape": Oracle("tape", tape),
         "sympy": Oracle("sympy", sympy, exact=True),
-        **{name: Oracle(name, lambda problem, name=name: on_backend(problem, name)) for name in backends},
+        **{name: Oracle(name, partial(on_backend, name=name)) for name in backends},
         "rtrl": Oracle("rtrl", rtrl),
         "differences": Oracle("differences", differences, exact=True),
     }

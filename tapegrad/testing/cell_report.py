@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from .flat import PRINTED, source
 SHOWN = 3  # elements that a failure prints in full
 
 
-class Pair(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Pair:
     """Two oracles, held against each other.
 
     Attributes
@@ -41,7 +42,8 @@ class Pair(NamedTuple):
     wrong: int
 
 
-class Mismatch(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Mismatch:
     """An array about which oracles disagree.
 
     Attributes
