@@ -4,44 +4,16 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad import backends, loops, structure
-from tapegrad.backends import reference
-from tapegrad.caches import Bounded
-from tapegrad.cells import GRU, LSTM, Cell, Elman, Parameter, Stacked, State
+from tapegrad.cells import LSTM, Cell, Elman, Parameter, State
 from tapegrad.errors import TracingError
 from tapegrad.symbolic import adjoints
-from tapegrad.testing import CellMismatch, GradientMismatch, check_cell
+from tapegrad.testing import CellMismatch, check_cell
 from tapegrad.testing import cell_equations as equations
+from tests.meta.failing import QUICK, failure
 from tests.meta.faults import faults
-from tests.primitives.flat import FlatCall  # noqa: F401 - registers what the faults are planted into
 from tests.specs import PRIMITIVES
 
-QUICK = ("tape", "sympy", "reference", "rtrl", "differences")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_remembered(monkeypatch):
-    """What is derived while a rule is broken must not serve other tests, nor what they derived this one."""
-    monkeypatch.setattr(structure, "_seen", Bounded())
-    monkeypatch.setattr(loops, "_tapes", Bounded())
-    monkeypatch.setattr(reference, "_PROGRAMS", Bounded())
-
-
-def failure(cell, **options):
-    """The report of a check that has to fail; what it prints, run, fails in the same way."""
-    with pytest.raises(CellMismatch) as error:
-        check_cell(cell, **{"oracles": QUICK, **options})
-    report = error.value.report
-    snippet = str(report).split("Repeat it with\n")[1]
-    with pytest.raises(CellMismatch) as again:
-        exec("\n".join(line.removeprefix("  ") for line in snippet.split("\n")), {"cell": cell, **options})
-    first, repeated = report.mismatches[0], again.value.report.mismatches[0]
-    assert (first.what, first.name) == (repeated.what, repeated.name)
-    for oracle in first.numbers.keys() & repeated.numbers.keys():
-        if first.element == repeated.element and first.element:
-            np.testing.assert_equal(first.numbers[oracle], repeated.numbers[oracle])
-    assert isinstance(error.value, GradientMismatch)
-    return report
+pytestmark = pytest.mark.usefixtures("nothing_remembered")
 
 
 def test_without_a_fault_it_passes():
@@ -115,134 +87,6 @@ def test_both_numbers_and_the_relative_error():
         f"    relative error {mismatch.relative:.2e}"
     )
     assert report.suspects() == [], "one against one is no majority"
-
-
-# ---- wrong backends
-class Spoilt:
-    """The reference backend with a fault."""
-
-    name = "spoilt"
-
-    def __init__(self, change):
-        self.change = change
-
-    def missing(self, step):
-        return None
-
-    def run(self, step, args, length, reverse):
-        run = reference.ReferenceBackend().run
-        return self.change(lambda args, reverse=reverse: run(step, args, length, reverse), list(args), step, reverse)
-
-
-@pytest.fixture
-def spoilt(monkeypatch):
-    def register(change):
-        monkeypatch.setattr(backends.base, "_LOADERS", dict(backends.base._LOADERS))
-        monkeypatch.setattr(backends.base, "_LOADED", {})
-        backends.register("spoilt", lambda: Spoilt(change))
-
-    return register
-
-
-WITH = (*QUICK, "spoilt")
-
-
-def test_gates_that_are_swapped_in_one_backend(spoilt):
-    def swapped(run, args, step, reverse):
-        gates = [i for i, a in enumerate(args[: step.params]) if np.shape(a) == (3,)]
-        if not reverse:
-            args[gates[0]], args[gates[1]] = args[gates[1]], args[gates[0]]
-        return run(args)
-
-    spoilt(swapped)
-    report = failure(LSTM(2, 3), oracles=WITH)
-    assert report.mismatches[0].what.startswith("value")
-    assert report.suspects() == ["spoilt"]
-    assert "The majority is against spoilt" in str(report)
-    assert "spoilt" in str(report).split("Repeat it with")[1]
-
-
-def test_without_the_fault_the_backend_passes(spoilt):
-    spoilt(lambda run, args, step, reverse: run(args))
-    assert check_cell(GRU(2, 3), oracles=WITH).ok
-
-
-def spoilt_sum(run, args, step, reverse):
-    """The first of the parameters' gradients is off; the sums come last."""
-    found = list(run(args))
-    if step.sums:
-        found[-step.sums] = found[-step.sums] * 1.001
-    return tuple(found)
-
-
-def spoilt_start(run, args, step, reverse):
-    """What the backward pass says of the initial state."""
-    found = list(run(args))
-    if reverse:
-        found[0] = -found[0]
-    return tuple(found)
-
-
-def spoilt_step(run, args, step, reverse):
-    """The last output of the forward loop belongs to the step before."""
-    found = list(run(args))
-    if not reverse:
-        found[step.state] = np.concatenate([found[step.state][:-1], found[step.state][-2:-1]])
-    return tuple(found)
-
-
-def wrong_direction(run, args, step, reverse):
-    return run(args, reverse=False)
-
-
-@pytest.mark.parametrize(
-    ("change", "what", "name"),
-    [
-        (spoilt_sum, "gradient", "params."),
-        (spoilt_start, "gradient", "state"),
-        (spoilt_step, "value", "ys"),
-        (wrong_direction, "gradient", ""),
-    ],
-)
-def test_other_faults_of_a_backend(change, what, name, spoilt):
-    spoilt(change)
-    report = failure(Elman(2, 3), oracles=WITH)
-    assert report.suspects() == ["spoilt"]
-    assert report.mismatches[0].what == what
-    assert report.mismatches[0].name.startswith(name)
-    assert "reference" not in report.mismatches[0].groups[-1]
-
-
-def test_a_fault_in_float32(spoilt):
-    spoilt(spoilt_sum)
-    report = failure(Elman(2, 3), oracles=WITH, dtype=np.float32)
-    assert "dtype='float32'" in report.snippet()
-    assert report.suspects() == ["spoilt"]
-
-
-def test_a_gradient_of_another_dtype(spoilt):
-    def single(run, args, step, reverse):
-        return tuple(np.asarray(a, np.float32) for a in run(args))
-
-    spoilt(single)
-    report = failure(Elman(2, 3), oracles=("tape", "spoilt"))
-    odd = [mismatch for mismatch in report.mismatches if mismatch.what == "shape or dtype of the tangent"]
-    assert "float32[" in str(odd[0])
-    assert "float64[" in str(odd[0])
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_numbers_that_are_none(bad, spoilt):
-    def spoil(run, args, step, reverse):
-        found = list(run(args))
-        if step.sums:
-            found[-1] = np.full_like(found[-1], bad)
-        return tuple(found)
-
-    spoilt(spoil)
-    report = failure(Elman(2, 3), oracles=WITH)
-    assert report.suspects() == ["spoilt"]
-    assert f"spoilt       {bad}" in str(report)
 
 
 # ---- a wrong derivation, and a wrong loop
@@ -326,20 +170,6 @@ def test_a_forgotten_path_of_the_state():
 
 
 # ---- what is printed runs
-@pytest.mark.parametrize("cell", [Stacked((LSTM(2, 3), Elman(3, 2, "sigmoid"))), Own(0.9)], ids=["nested", "own"])
-def test_what_repeats_a_failure_makes_the_cell_again(cell, spoilt):
-    spoilt(spoilt_sum)
-    report = failure(cell, oracles=("tape", "spoilt"))
-    snippet = report.snippet()
-    if isinstance(cell, Stacked):
-        assert "from tapegrad.cells import LSTM\n" in snippet
-        held = {}
-        exec(snippet.split("from tapegrad.testing")[0] + "made = " + repr(cell), held)
-        assert held["made"] == cell
-        assert "cell is" not in snippet
-    assert "oracles=('tape', 'spoilt'), seed=0, steps=" in snippet
-
-
 def test_a_cell_that_cannot_be_imported_is_described():
     class Local(Own):
         pass

@@ -1,0 +1,149 @@
+"""check_cell is checked: a fault in one backend must be caught, with the backend and the argument named."""
+
+import numpy as np
+import pytest
+
+from tapegrad import backends
+from tapegrad.backends import reference
+from tapegrad.cells import GRU, LSTM, Elman, Stacked
+from tapegrad.testing import check_cell
+from tests.meta.failing import QUICK, failure
+
+pytestmark = pytest.mark.usefixtures("nothing_remembered")
+WITH = (*QUICK, "spoilt")
+
+
+class Spoilt:
+    """The reference backend with a fault."""
+
+    name = "spoilt"
+
+    def __init__(self, change):
+        self.change = change
+
+    def missing(self, step):
+        return None
+
+    def run(self, step, args, length, reverse):
+        run = reference.ReferenceBackend().run
+        return self.change(lambda args, reverse=reverse: run(step, args, length, reverse), list(args), step, reverse)
+
+
+@pytest.fixture
+def spoilt(monkeypatch):
+    def register(change):
+        monkeypatch.setattr(backends.base, "_LOADERS", dict(backends.base._LOADERS))
+        monkeypatch.setattr(backends.base, "_LOADED", {})
+        backends.register("spoilt", lambda: Spoilt(change))
+
+    return register
+
+
+def test_gates_that_are_swapped_in_one_backend(spoilt):
+    def swapped(run, args, step, reverse):
+        gates = [i for i, a in enumerate(args[: step.params]) if np.shape(a) == (3,)]
+        if not reverse:
+            args[gates[0]], args[gates[1]] = args[gates[1]], args[gates[0]]
+        return run(args)
+
+    spoilt(swapped)
+    report = failure(LSTM(2, 3), oracles=WITH)
+    assert report.mismatches[0].what.startswith("value")
+    assert report.suspects() == ["spoilt"]
+    assert "The majority is against spoilt" in str(report)
+    assert "spoilt" in str(report).split("Repeat it with")[1]
+
+
+def test_without_the_fault_the_backend_passes(spoilt):
+    spoilt(lambda run, args, step, reverse: run(args))
+    assert check_cell(GRU(2, 3), oracles=WITH).ok
+
+
+def spoilt_sum(run, args, step, reverse):
+    """The first of the parameters' gradients is off; the sums come last."""
+    found = list(run(args))
+    if step.sums:
+        found[-step.sums] = found[-step.sums] * 1.001
+    return tuple(found)
+
+
+def spoilt_start(run, args, step, reverse):
+    """What the backward pass says of the initial state."""
+    found = list(run(args))
+    if reverse:
+        found[0] = -found[0]
+    return tuple(found)
+
+
+def spoilt_step(run, args, step, reverse):
+    """The last output of the forward loop belongs to the step before."""
+    found = list(run(args))
+    if not reverse:
+        found[step.state] = np.concatenate([found[step.state][:-1], found[step.state][-2:-1]])
+    return tuple(found)
+
+
+def wrong_direction(run, args, step, reverse):
+    return run(args, reverse=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "name"),
+    [
+        (spoilt_sum, "gradient", "params."),
+        (spoilt_start, "gradient", "state"),
+        (spoilt_step, "value", "ys"),
+        (wrong_direction, "gradient", ""),
+    ],
+)
+def test_other_faults_of_a_backend(change, what, name, spoilt):
+    spoilt(change)
+    report = failure(Elman(2, 3), oracles=WITH)
+    assert report.suspects() == ["spoilt"]
+    assert report.mismatches[0].what == what
+    assert report.mismatches[0].name.startswith(name)
+    assert "reference" not in report.mismatches[0].groups[-1]
+
+
+def test_a_fault_in_float32(spoilt):
+    spoilt(spoilt_sum)
+    report = failure(Elman(2, 3), oracles=WITH, dtype=np.float32)
+    assert "dtype='float32'" in report.snippet()
+    assert report.suspects() == ["spoilt"]
+
+
+def test_a_gradient_of_another_dtype(spoilt):
+    def single(run, args, step, reverse):
+        return tuple(np.asarray(a, np.float32) for a in run(args))
+
+    spoilt(single)
+    report = failure(Elman(2, 3), oracles=("tape", "spoilt"))
+    odd = [mismatch for mismatch in report.mismatches if mismatch.what == "shape or dtype of the tangent"]
+    assert "float32[" in str(odd[0])
+    assert "float64[" in str(odd[0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_none(bad, spoilt):
+    def spoil(run, args, step, reverse):
+        found = list(run(args))
+        if step.sums:
+            found[-1] = np.full_like(found[-1], bad)
+        return tuple(found)
+
+    spoilt(spoil)
+    report = failure(Elman(2, 3), oracles=WITH)
+    assert report.suspects() == ["spoilt"]
+    assert f"spoilt       {bad}" in str(report)
+
+
+def test_what_repeats_a_failure_makes_nested_cells_again(spoilt):
+    spoilt(spoilt_sum)
+    cell = Stacked((LSTM(2, 3), Elman(3, 2, "sigmoid")))
+    snippet = failure(cell, oracles=("tape", "spoilt")).snippet()
+    assert "from tapegrad.cells import LSTM\n" in snippet
+    assert "cell is" not in snippet
+    held = {}
+    exec(snippet.split("from tapegrad.testing")[0] + "made = " + repr(cell), held)
+    assert held["made"] == cell
+    assert "oracles=('tape', 'spoilt'), seed=0, steps=" in snippet
