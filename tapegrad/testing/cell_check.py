@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ def check_cell(
     cell: Cell,
     *,
     oracles: Sequence[str] | None = None,
+    others: Mapping[str, Callable] | None = None,
     seed: int = 0,
     steps: int | None = None,
     batch: int | None = None,
@@ -65,6 +66,10 @@ def check_cell(
     cell : Cell
     oracles : sequence of str, optional
         Two or more; all by default.
+    others : dict of str to callable, optional
+        Oracles of your own: the cell in another library, or its backward pass written by hand. Each is called as
+        ``run(params, state, xs, (d_state, d_ys))``, with the derivative of a loss by the final state and by ys, and
+        returns ``(state, ys), (d_params, d_state, d_xs)``; None stands for what it does not compute.
     seed : int
         Of the data and of the numbers of steps and rows.
     steps, batch : int, optional
@@ -106,7 +111,7 @@ def check_cell(
     if not isinstance(cell, Cell):
         hint = "; give an instance, made with its sizes" if isinstance(cell, type) else ""
         raise OptionError(f"check_cell: cell={cell!r} is no Cell{hint}")
-    chosen = cell_oracles.oracles(oracles)
+    chosen = cell_oracles.oracles(oracles, others)
     problem = CellProblem(cell, seed, steps, batch, dtype, params, state, xs)
     readings: dict[str, Readings] = {}
     skipped: dict[str, str] = {}
@@ -124,10 +129,9 @@ def check_cell(
             f"check_cell: {cell!r}: of the oracles {', '.join(o.name for o in chosen)} fewer than two apply: "
             + "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
         )
-    found = Comparison(problem, {o.name: o.exact for o in chosen}, readings)
-    report = CellReport(
-        cell, seed, problem.steps, problem.batch, problem.dtype, found.pairs, skipped, found.mismatches(), problem.given
-    )
+    found = Comparison(problem, {oracle.name: oracle for oracle in chosen}, readings)
+    setting = cell, seed, problem.steps, problem.batch, problem.dtype
+    report = CellReport(*setting, found.pairs, skipped, found.mismatches(), problem.given, tuple(others or ()))
     if not report.ok:
         raise CellMismatch(report)
     return report

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .agreement import Gap, largest, worst_gap
-from .cell_oracles import GRADIENT, TANGENT, Key, Reading, Readings, by_modes
+from .cell_oracles import GRADIENT, TANGENT, Key, Oracle, Reading, Readings, by_modes
 from .cell_problem import CellProblem
 from .cell_report import Mismatch, Pair
 from .flat import is_floating
@@ -26,8 +26,7 @@ class Comparison:
     Parameters
     ----------
     problem : CellProblem
-    exact : dict of str to bool
-        Which oracles compute in double precision whatever the dtype of the check.
+    oracles : dict of str to Oracle
     readings : dict of str to Readings
 
     Attributes
@@ -35,9 +34,9 @@ class Comparison:
     pairs : list of Pair
     """
 
-    def __init__(self, problem: CellProblem, exact: dict[str, bool], readings: dict[str, Readings]):
+    def __init__(self, problem: CellProblem, oracles: dict[str, Oracle], readings: dict[str, Readings]):
         self.problem, self.readings = problem, readings
-        self.exact = exact
+        self.oracles = oracles
         self.noise = _noise(problem)
         self.kinds = {name: _by_kind(found) for name, found in readings.items()}
         self.gaps: dict[Key, dict[tuple[str, str], tuple[Gap, float, int]]] = {}
@@ -52,7 +51,7 @@ class Comparison:
             for key, reading in found.items():
                 value, wanted = np.asarray(reading.value), self._wanted(key)
                 fits = reading.places is not None or value.shape == wanted.shape
-                if key[0] in (GRADIENT, TANGENT) and not self.exact[name]:
+                if key[0] in (GRADIENT, TANGENT) and self.oracles[name].typed:
                     fits = fits and value.dtype == wanted.dtype
                 if not fits:
                     self.odd.setdefault(key, {})[name] = f"{value.dtype}{list(value.shape)}"
@@ -85,7 +84,7 @@ class Comparison:
         """What two arrays may differ by, and the size of their numbers."""
         if not is_floating(self._wanted(key)):
             return np.zeros(np.shape(a)), max(largest(a), largest(b))
-        eps = max(np.finfo(np.float64 if self.exact[name] else self._wanted(key).dtype).eps for name in names)
+        eps = max(np.finfo(np.float64 if self.oracles[name].exact else self._wanted(key).dtype).eps for name in names)
         scale = min(largest(a), largest(b)) + SMALL * min(self.kinds[name][key[0]] for name in names)
         noise = min(AMPLIFIED * self.noise.get(key, 0.0), ROUGH * scale / 2)  # else noise would excuse anything
         return UNITS * eps * scale + noise + DOUBTS * doubt, scale

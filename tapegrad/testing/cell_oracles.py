@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import BackendError, MissingLibrary, OptionError, TapegradError, TracingError, UnsupportedPrimitive
+from .. import pytree
+from ..errors import (
+    BackendError,
+    MissingLibrary,
+    OptionError,
+    StructureError,
+    TapegradError,
+    TracingError,
+    UnsupportedPrimitive,
+)
 from ..scan import scan
 from ..transforms import jvp, vjp
 from .cell_problem import CellProblem
@@ -56,15 +65,18 @@ class Oracle(NamedTuple):
         From a CellProblem to Readings.
     exact : bool
         Whether it computes in double precision whatever the dtype of the check.
+    typed : bool
+        Whether its derivatives must have the dtype of what they are derivatives of.
     """
 
     name: str
     read: Callable[[CellProblem], Readings]
     exact: bool = False
+    typed: bool = True
 
 
-def oracles(names: Sequence[str] | None) -> list[Oracle]:
-    """The oracles of these names; all when nothing is said.
+def oracles(names: Sequence[str] | None, others: Mapping[str, Callable] | None = None) -> list[Oracle]:
+    """The oracles of these names, all when nothing is said, and those of the caller's own.
 
     Raises
     ------
@@ -74,10 +86,10 @@ def oracles(names: Sequence[str] | None) -> list[Oracle]:
     backends = import_module("tapegrad.backends").available()
     known = {
         "tape": Oracle("tape", tape),
-        "sympy": Oracle("sympy", sympy, exact=True),
+        "sympy": Oracle("sympy", sympy, exact=True, typed=False),
         **{name: Oracle(name, partial(on_backend, name=name)) for name in backends},
         "rtrl": Oracle("rtrl", rtrl),
-        "differences": Oracle("differences", differences, exact=True),
+        "differences": Oracle("differences", differences, exact=True, typed=False),
     }
     chosen = list(known) if names is None else list(dict.fromkeys([names] if isinstance(names, str) else names))
     for name in chosen:
@@ -85,9 +97,14 @@ def oracles(names: Sequence[str] | None) -> list[Oracle]:
             raise OptionError(
                 f"check_cell: oracles={tuple(chosen)!r}: there is no {name!r}; choose from {', '.join(known)}"
             )
-    if len(chosen) < 2:
+    own = []
+    for name, run in (others or {}).items():
+        if name in known:
+            raise OptionError(f"check_cell: others has an oracle {name!r}, which is the name of one here; rename it")
+        own.append(Oracle(name, partial(outside, name=name, run=run), typed=False))
+    if len(chosen) + len(own) < 2:
         raise OptionError(f"check_cell: oracles={tuple(chosen)!r}; give at least two, to be held against each other")
-    return [known[name] for name in chosen]
+    return [*[known[name] for name in chosen], *own]
 
 
 # ---- the tape, and every backend
@@ -185,3 +202,33 @@ def sympy(problem: CellProblem) -> Readings:
         return by_equations(problem)
     except (UnsupportedPrimitive, TracingError, OptionError, MissingLibrary) as error:
         raise Inapplicable(str(error)) from error
+
+
+# ---- whatever the caller has
+def outside(problem: CellProblem, name: str, run: Callable) -> Readings:
+    """What a function of the caller's says: another library, or a backward pass written by hand."""
+    tree, count = problem.structure.unflatten([leaf.copy() for leaf in problem.leaves]), problem.counts[0]
+    final, ys = problem.endings
+    weights = [w.copy() for w in problem.weights]
+    results, gradients = run(*tree, (final.unflatten(weights[:count]), ys.unflatten(weights[count:])))
+    found: Readings = {}
+    for k, y in enumerate(_parts(name, results, problem.endings)):
+        if y is not None:
+            found.update({(kind, k): Reading(np.asarray(y)) for kind in VALUES})
+    for i, g in enumerate(_parts(name, gradients, [pytree.structure(part) for part in tree])):
+        if g is not None and i in problem.floating:
+            found[GRADIENT, i] = Reading(np.asarray(g))
+    return found
+
+
+def _parts(name: str, trees: Sequence[Any], structures: Sequence[pytree.Structure]) -> list[Any]:
+    """The leaves of several pytrees; None for each leaf of a tree that is None."""
+    found: list[Any] = []
+    for tree, structure in zip(trees, structures, strict=True):
+        if tree is not None and pytree.structure(tree) != structure:
+            raise StructureError(
+                f"check_cell: the oracle {name!r} returned {pytree.structure(tree)!r}, expected {structure!r}, or None "
+                "for what it does not compute"
+            )
+        found += [None] * structure.size if tree is None else pytree.leaves(tree)
+    return found

@@ -182,7 +182,9 @@ class CellProblem:
         """The cell step by step: the loop that every scan is held against."""
         ys = []
         for t in range(self.steps):
-            state, y = self.cell.step(params, state, pytree.map(lambda a, t=t: a[t], xs))
+            # A step may say `h += x`: with Tensors that changes no array, and here it must not either.
+            x = pytree.map(lambda a, t=t: a[t], xs)
+            state, y = self.cell.step(*[pytree.map(_own, tree) for tree in (params, state, x)])
             ys.append(y)
         return state, pytree.map(lambda *parts: np.stack(parts), *ys)
 
@@ -209,6 +211,10 @@ class CellProblem:
     def exact(self) -> list[np.ndarray]:
         """The floating leaves, the same numbers in double precision."""
         return [np.asarray(leaf, np.float64) for leaf in self.point]
+
+
+def _own(leaf: Any) -> Any:
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def named(kind: str, tree: Any) -> list[str]:

@@ -110,6 +110,8 @@ class CellReport:
         The worst first, results before derivatives.
     given : tuple
         The params, state and xs that the caller gave; None for those that were drawn.
+    others : tuple of str
+        The oracles of the caller's own.
     """
 
     cell: Cell
@@ -121,6 +123,7 @@ class CellReport:
     skipped: dict[str, str]
     mismatches: list[Mismatch]
     given: tuple[Any, Any, Any] = (None, None, None)
+    others: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -217,7 +220,10 @@ class CellReport:
         if self.mismatches:
             groups = self.mismatches[0].groups
             pair = [group[0] for group in groups[:2]] if len(groups) > 1 else groups[0][:2]
-            options.insert(0, f"oracles={tuple(pair)!r}")
+            options.insert(0, f"oracles={tuple(name for name in pair if name not in self.others)!r}")
+            if set(pair) & set(self.others):
+                lines.append("# others are the oracles of your own")
+                options.insert(1, "others=others")
         call = f"check_cell({', '.join([expression, *options])})"
         return "\n".join([*dict.fromkeys(imports), "from tapegrad.testing import check_cell", *lines, call])
 

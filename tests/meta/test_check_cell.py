@@ -12,6 +12,7 @@ from tapegrad.testing import cell_equations as equations
 from tests.meta.failing import QUICK, failure
 from tests.meta.faults import faults
 from tests.specs import PRIMITIVES
+from tests.testing.odd_cells import InPlace
 
 pytestmark = pytest.mark.usefixtures("nothing_remembered")
 
@@ -141,6 +142,18 @@ def test_a_step_that_is_no_function(start, monkeypatch):
         assert "let noise come in through xs" in str(error.value)
     else:
         assert error.value.report.mismatches[0].what.startswith("value")
+
+
+class Aliased(InPlace):
+    """On arrays ``+=`` changes what was kept, on Tensors it does not."""
+
+    def kept(self, s):
+        return s
+
+
+def test_a_step_that_is_another_function_on_arrays_than_on_tensors():
+    report = failure(Aliased())
+    assert (report.mismatches[0].what.split(" ")[0], report.mismatches[0].name) == ("value", "ys")
 
 
 class Detached(Cell):

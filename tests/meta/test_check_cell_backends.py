@@ -6,6 +6,7 @@ import pytest
 from tapegrad import backends
 from tapegrad.backends import reference
 from tapegrad.cells import GRU, LSTM, Elman, Stacked
+from tapegrad.errors import OptionError, StructureError
 from tapegrad.testing import check_cell
 from tests.meta.failing import QUICK, failure
 
@@ -147,3 +148,50 @@ def test_what_repeats_a_failure_makes_nested_cells_again(spoilt):
     exec(snippet.split("from tapegrad.testing")[0] + "made = " + repr(cell), held)
     assert held["made"] == cell
     assert "oracles=('tape', 'spoilt'), seed=0, steps=" in snippet
+
+
+# ---- oracles of the caller's own
+def by_hand(params, state, xs, weights, factor=1.0):
+    """Backpropagation through an Elman network, as textbooks write it."""
+    hs, (d_final, d_ys) = [state], weights
+    for x in xs:
+        hs.append(np.tanh(x @ params["W_xh"] + hs[-1] @ params["W_hh"] + params["b_h"]))
+    grads, d_xs, dh = {name: np.zeros_like(p) for name, p in params.items()}, np.zeros_like(xs), d_final
+    for t in reversed(range(len(xs))):
+        da = (dh + d_ys[t]) * (1 - hs[t + 1] ** 2)
+        grads["W_xh"] += xs[t].T @ da
+        grads["W_hh"] += factor * hs[t].T @ da
+        grads["b_h"] += da.sum(axis=0)
+        d_xs[t], dh = da @ params["W_xh"].T, da @ params["W_hh"].T
+    return (hs[-1], np.stack(hs[1:])), (grads, dh, d_xs)
+
+
+def test_a_backward_pass_written_by_hand():
+    for dtype in (np.float64, np.float32):
+        report = check_cell(Elman(2, 3), oracles=("tape", "rtrl"), others={"by hand": by_hand}, dtype=dtype)
+        assert [(pair.first, pair.second) for pair in report.pairs] == [
+            ("tape", "rtrl"), ("tape", "by hand"), ("rtrl", "by hand")
+        ]  # fmt: skip
+    alone = check_cell(Elman(2, 3), oracles=("tape",), others={"part": lambda *given: ((by_hand(*given)[0][0], None),
+                                                                                      (None, None, None))})  # fmt: skip
+    assert alone.pairs[0].count == 3 * report.batch * 3, "the final state, three times"
+
+
+def test_a_wrong_one():
+    others = {"by hand": lambda *given: by_hand(*given, factor=1.001)}
+    report = failure(Elman(2, 3), oracles=("tape", "rtrl"), others=others)
+    assert report.suspects() == ["by hand"]
+    assert {mismatch.name for mismatch in report.mismatches} == {"params.W_hh"}
+    assert "oracles=('tape',), others=others" in report.snippet()
+
+
+@pytest.mark.parametrize(
+    ("others", "error", "words"),
+    [
+        ({"tape": by_hand}, OptionError, "others has an oracle 'tape', which is the name of one here"),
+        ({"it": lambda *given: (((1, 2), None), (None,) * 3)}, StructureError, "'it' returned .*, expected .*, or N"),
+    ],
+)
+def test_others_that_do_not_fit(others, error, words):
+    with pytest.raises(error, match=words):
+        check_cell(Elman(2, 3), oracles=("tape",), others=others)

@@ -118,4 +118,25 @@ class Stateless(Cell):
         return state, np.sin(x @ params["W"])
 
 
-ODD = (Tokens(), OneHot(), Mixing(), Positive(), Stateless())
+class InPlace(Cell):
+    """Written with ``+=``, which gives a Tensor's name a new value."""
+
+    input_size: int = 2
+
+    def parameters(self):
+        return {"w": Parameter((self.input_size,), init=0.5)}
+
+    def state(self):
+        return State((self.input_size,))
+
+    def step(self, params, s, x):
+        before = self.kept(s)
+        x *= params["w"]
+        s += np.tanh(x)
+        return s, before * s
+
+    def kept(self, s):
+        return s + 0.0
+
+
+ODD = (Tokens(), OneHot(), Mixing(), Positive(), Stateless(), InPlace())
