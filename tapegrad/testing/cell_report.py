@@ -135,10 +135,9 @@ class CellReport:
 
     def text(self, snippet: str | None = None) -> str:
         """The report; ``snippet`` is what repeats a failure, by default :meth:`snippet`."""
-        verdict = "all oracles agree" if self.ok else self._verdict()
         parts = [
             f"check_cell: {self.cell!r}, {self.steps} steps of {self.batch} rows, {self.dtype}, seed {self.seed}:\n"
-            f"{verdict}"
+            f"{self._verdict()}"
         ]
         if not self.ok:
             parts += [str(mismatch) for mismatch in self.mismatches[:SHOWN]]
@@ -154,7 +153,7 @@ class CellReport:
     def summary(self) -> str:
         """One line: where the first disagreement is."""
         if self.ok:
-            return "all oracles agree"
+            return self._verdict()
         first = self.mismatches[0]
         return f"the {first.what} of {first.name}: {' against '.join(', '.join(group) for group in first.groups)}"
 
@@ -170,17 +169,19 @@ class CellReport:
         return sorted(apart)
 
     def _verdict(self) -> str:
+        if self.ok:
+            return "all oracles that apply agree" if self.skipped else "all oracles agree"
         suspects = self.suspects()
         bad = sum(pair.wrong > 0 for pair in self.pairs)
         text = f"{bad} of {len(self.pairs)} pairs of oracles disagree"
         if suspects == ["differences"]:
             return (
-                f"{text}. Evaluation alone says otherwise: the others read the same derivative rules. A rule is wrong, "
-                "such as that of a custom_vjp in the step, or there is a kink at these data"
+                f"{text}.\nEvaluation alone says otherwise: the others read the same derivative rules. A rule is "
+                "wrong, such as that of a custom_vjp in the step, or there is a kink at these data."
             )
         if suspects:
-            return f"{text}. The majority is against {', '.join(suspects)}"
-        return text
+            return f"{text}.\nThe majority is against {', '.join(suspects)}."
+        return f"{text}."
 
     def _listed(self) -> list[str]:
         lines = ["they disagree about"]

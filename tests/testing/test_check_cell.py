@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tapegrad as tg
 from tapegrad.cells import LSTM, Cell, Elman, Input, State, variants
 from tapegrad.errors import DtypeError, NonFiniteError, OptionError, ShapeError, TracingError
 from tapegrad.testing import cells, check_cell
@@ -48,13 +49,27 @@ def test_random_cells(cell, seed):
 def test_what_the_report_says():
     report = check_cell(Mixing(), oracles=("tape", "sympy", "differences"), seed=5, steps=4, batch=2)
     assert str(report).split("\n")[:2] == [
-        "check_cell: Mixing(input_size=2), 4 steps of 2 rows, float64, seed 5:", "all oracles agree"
+        "check_cell: Mixing(input_size=2), 4 steps of 2 rows, float64, seed 5:", "all oracles that apply agree"
     ]  # fmt: skip
     # Three times the final state (2, 2) and ys (4, 2, 2); gradients of w, state and xs; the tangents.
     count = 3 * (4 + 16) + (2 + 4 + 16) + (4 + 16)
     assert f"    tape - differences    {count} numbers, largest difference " in str(report)
     assert "    sympy: derive: the step computes across the rows of a batch" in str(report)
-    assert report.summary() == "all oracles agree"
+    assert report.summary() == "all oracles that apply agree"
+
+
+def test_what_a_backend_cannot_run_is_left_out():
+    cube = tg.primitive(lambda x: x**3, shape=lambda x: x.shape, name="cube")
+    cube.defvjp(lambda g, ans, x: g * 3 * x**2)
+
+    class Cubic(Elman):
+        def step(self, params, h, x):
+            h = cube(np.tanh(x @ params["W_xh"] + h))
+            return h, h
+
+    report = check_cell(Cubic(2, 3), oracles=(*QUICK, "numba"))
+    assert report.skipped["numba"].startswith("backend 'numba' cannot run the primitive 'cube' in this step")
+    assert list(report.skipped) == ["numba"]
 
 
 def test_of_large_cells_a_random_choice_is_looked_at():
