@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tapegrad import backends
 from tapegrad.backends import reference
 from tapegrad.cells import GRU, LSTM, Elman, Stacked
 from tapegrad.errors import OptionError, StructureError
-from tapegrad.testing import check_cell
+from tapegrad.testing import CellMismatch, cells, check_cell
 from tests.meta.failing import QUICK, failure
 
 pytestmark = pytest.mark.usefixtures("nothing_remembered")
@@ -195,3 +197,29 @@ def test_a_wrong_one():
 def test_others_that_do_not_fit(others, error, words):
     with pytest.raises(error, match=words):
         check_cell(Elman(2, 3), oracles=("tape",), others=others)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(cells(smooth=False), st.integers(0, 2**32 - 1), st.integers(0, 20))
+def test_one_gradient_of_a_random_cell_that_is_off_is_caught(cell, seed, which):
+    """Unless it is zero, and then nothing is off."""
+    moved = []
+
+    def off(run, args, step, reverse):
+        found = list(run(args))
+        if step.sums:
+            at = len(found) - step.sums + which % step.sums
+            found[at] = found[at] * 1.001
+            moved.append(np.any(found[at]))
+        return tuple(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backends.base, "_LOADERS", dict(backends.base._LOADERS))
+        patch.setattr(backends.base, "_LOADED", {})
+        backends.register("spoilt", lambda: Spoilt(off))
+        try:
+            check_cell(cell, seed=seed, oracles=("tape", "spoilt"))
+            caught = False
+        except CellMismatch as error:
+            caught = {mismatch.what for mismatch in error.report.mismatches} == {"gradient"}
+    assert caught == any(moved)
