@@ -182,6 +182,21 @@ def test_the_complex_step_is_not_believed_where_it_is_wrong(f, x):
     assert found.value[0] == pytest.approx(1.0 if f is np.abs else 2 * x, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("f", "slope"),
+    [
+        (lambda x: np.clip(0.95 + 3.0 * x + 400.0 * x * x, -1.0, 1.0), 3.0),  # clipped at both ends of a large step
+        (lambda x: np.maximum(np.abs(x + 0.01), 0.02 - x), -1.0),
+        (lambda x: np.where(np.abs(x) < 1e-3, 2.0 * x, 5.0), 2.0),
+        (lambda x: np.abs(x + 0.002), 1.0),
+    ],
+)
+def test_kinks_within_a_large_step_are_seen(f, slope):
+    (found,), (doubt,) = central(lambda x: [f(x)], [np.array([0.0])], [np.array([1.0])])
+    assert found[0] == pytest.approx(slope, rel=1e-9)
+    assert doubt[0] < 1e-8
+
+
 @pytest.mark.parametrize("f", [np.floor, np.logaddexp.reduce, lambda x: x.astype(np.float32).astype(float)])
 def test_what_takes_no_complex_numbers_is_differenced(f):
     assert complex_step(lambda x: [f(x)], [X], [X]) is None
