@@ -1,7 +1,8 @@
 """The program ``tapegrad``: its commands, and how it ends.
 
-Exit status 0 is success; 1 a run that failed on the way, such as a loss that became infinite; 2 an impossible request:
-a bad option, file or text. 130 follows Ctrl-C. Every failure is one line on standard error.
+Exit status 0 is success; 1 a run that failed on the way, such as a loss that became infinite, or a cell that fails its
+check; 2 an impossible request: a bad option, file or text. 130 follows Ctrl-C. Every failure is one line on standard
+error.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ COMMANDS = {
     "train": ("commands.train", "train a model of text, character by character"),
     "sample": ("commands.sample", "let a trained model write"),
     "derive": ("commands.derive", "print the equations of a cell and of its backpropagation"),
+    "check": ("commands.check", "hold every way to differentiate a cell against every other"),
     "bench": ("commands.bench", "time the engine against others"),
 }
 

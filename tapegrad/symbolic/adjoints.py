@@ -101,7 +101,8 @@ class Adjoints:
     def _seed(self, k: int) -> Any:
         """What stands for the cotangent of a result."""
         states = [c for c, slot in zip(self.carried, self.subject.next_state, strict=True) if slot in self.seeds]
-        return [*states, *[self.loss.get(symbol, symbol) for symbol in self.direct]][k]
+        outputs = [d for d, slot in zip(self.direct, self.subject.outputs, strict=True) if slot in self.seeds]
+        return [*states, *[self.loss.get(symbol, symbol) for symbol in outputs]][k]
 
     def _equations(self, shown: set[int], outputs: list[tuple[int, Any]]) -> None:
         subject, reader = self.subject, self.reader

@@ -1,19 +1,29 @@
 """Checks of derivatives, and Hypothesis strategies, for test suites that stand on tapegrad.
 
-:func:`check_grads` needs nothing beyond NumPy. The strategies :func:`arrays`, :func:`shapes`, :func:`programs` and
+The checkers need nothing beyond NumPy. The strategies :func:`arrays`, :func:`shapes`, :func:`programs` and
 :func:`cells` need Hypothesis (``pip install "tapegrad[test]"``), which is imported when one of them is first used.
 """
 
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
+from .agreement import assert_gradients_close as assert_gradients_close
+from .cell_check import CellMismatch as CellMismatch
+from .cell_check import check_cell as check_cell
+from .cell_report import CellReport as CellReport
 from .gradients import GradientMismatch as GradientMismatch
 from .gradients import RoughDerivative as RoughDerivative
 from .gradients import check_grads as check_grads
+from .products import check_adjoint as check_adjoint
+from .products import check_jvp as check_jvp
+from .products import check_vjp as check_vjp
 
 _STRATEGIES = {"arrays": "strategies", "shapes": "strategies", "programs": "random_programs", "cells": "random_cells"}
 
-__all__ = ["GradientMismatch", "RoughDerivative", "arrays", "cells", "check_grads", "programs", "shapes"]
+__all__ = [
+    "CellMismatch", "CellReport", "GradientMismatch", "RoughDerivative", "arrays", "assert_gradients_close", "cells",
+    "check_adjoint", "check_cell", "check_grads", "check_jvp", "check_vjp", "programs", "shapes",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> _Any:

@@ -71,18 +71,20 @@ def central(f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.ndar
         given = [x + by * v for x, v in zip(args, direction, strict=True)]
         return [np.asarray(y, np.float64) for y in f(*given)]
 
-    tables: list[_Table] | None = None
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a large step may leave the domain; the result is then not taken
+        centre = moved(0.0)
+        tables = [_Table(y.shape) for y in centre]
         for h in STEPS:
             ahead, behind = moved(h), moved(-h)
-            tables = tables or [_Table(y.shape) for y in ahead]
-            for table, a, b in zip(tables, ahead, behind, strict=True):
-                # The noise is what rounding of the values alone does to the quotient.
-                table.add((a - b) / (2 * h), np.finfo(float).eps * (np.abs(a) + np.abs(b)) / h)
+            for table, a, b, c in zip(tables, ahead, behind, centre, strict=True):
+                # What rounding of the values alone does.
+                rounding = np.finfo(float).eps * (np.abs(a) + np.abs(b))
+                table.add((a - b) / (2 * h), rounding / h)
+                table.look(np.abs(a - 2 * c + b), 8 * (rounding + np.finfo(float).eps * np.abs(c)))
             if all(table.settled() for table in tables):
                 break
-    return [table.best for table in tables or []], [table.doubt for table in tables or []]
+    return [table.best for table in tables], [table.doubt for table in tables]
 
 
 class _Table:
@@ -91,6 +93,16 @@ class _Table:
     def __init__(self, shape: tuple[int, ...]):
         self.best, self.doubt = np.zeros(shape), np.full(shape, np.inf)
         self.last: list[np.ndarray] = []
+        self.bend = np.full(shape, np.inf)
+
+    def look(self, bend: np.ndarray, noise: np.ndarray) -> None:
+        """Forget what this step and larger ones gave where they go over a kink.
+
+        The second difference of a smooth function falls to a quarter when the step is halved, over a kink to a half
+        at best. Where the values at both ends are clipped, say, all first differences are exactly 0.
+        """
+        self.doubt = np.where(bend > 0.4 * self.bend + noise, np.inf, self.doubt)
+        self.bend = bend
 
     def add(self, difference: np.ndarray, noise: np.ndarray) -> None:
         entries = [difference]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import pytree
-from ..errors import DtypeError, OptionError, TapegradError
+from ..errors import OptionError, TapegradError
 from ..transforms import jvp, vjp
 from .differences import Difference, directional
+from .flat import Flat, flattened, function_name, general, repeated
 
 MODES = {"rev": "reverse mode", "fwd": "forward mode"}
 RTOL, ATOL = 1e-7, 1e-9
-PRINTED = 40  # elements of an argument that a failure still prints in full
 
 
 class GradientMismatch(TapegradError, AssertionError):
@@ -32,14 +30,8 @@ class _Settings(NamedTuple):
     atol: float
     seed: int
     name: str
-
-
-class _Flat(NamedTuple):
-    """A function of the floating leaves alone, with its results as a list of floating arrays."""
-
     function: Callable
-    args: list[np.ndarray]
-    names: list[str]
+    args: Sequence[Any]
 
 
 def check_grads(
@@ -98,32 +90,13 @@ def check_grads(
         raise OptionError(f"check_grads: modes={tuple(modes)!r}; give one or both of 'rev' and 'fwd'")
     if not isinstance(order, int) or order < 1:
         raise OptionError(f"check_grads: order={order!r}; give 1 for first derivatives, 2 for second, and so on")
-    name = getattr(f, "__name__", getattr(f, "name", type(f).__name__))
-    settings = _Settings(tuple(modes), rtol, atol, seed, name)
-    flat = _flattened(f, args)
+    settings = _Settings(tuple(modes), rtol, atol, seed, function_name(f), f, args)
+    flat = flattened("check_grads", f, args)
     _check_values(flat, settings)
     _check(flat, settings, order, (), np.random.default_rng(seed))
 
 
-def _flattened(f: Callable, args: Sequence[Any]) -> _Flat:
-    leaves, structure = pytree.flatten(tuple(args))
-    paths = pytree.paths(tuple(args))
-    floating = [i for i, leaf in enumerate(leaves) if np.issubdtype(getattr(leaf, "dtype", type(leaf)), np.floating)]
-    if not floating:
-        raise DtypeError("check_grads: no argument is floating; there is nothing to differentiate by")
-
-    def function(*given: Any) -> list[Any]:
-        filled = list(leaves)
-        for i, value in zip(floating, given, strict=True):
-            filled[i] = value
-        results = pytree.leaves(f(*structure.unflatten(filled)))
-        kept = [y for y in results if np.issubdtype(getattr(y, "dtype", type(y)), np.inexact)]
-        return [np.asarray(y) if isinstance(y, (float, complex)) else y for y in kept]
-
-    return _Flat(function, [np.array(leaves[i], np.float64) for i in floating], [f"args{paths[i]}" for i in floating])
-
-
-def _check_values(flat: _Flat, settings: _Settings) -> None:
+def _check_values(flat: Flat, settings: _Settings) -> None:
     """What the modes say of the value must be the value."""
     plain = flat.function(*flat.args)
     found = {
@@ -139,14 +112,9 @@ def _check_values(flat: _Flat, settings: _Settings) -> None:
                 )
 
 
-def _draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """No element near 0, so that none hides."""
-    return rng.uniform(0.4, 1.0, shape) * rng.choice([-1.0, 1.0], shape)
-
-
-def _check(flat: _Flat, settings: _Settings, order: int, path: tuple[str, ...], rng: np.random.Generator) -> None:
-    directions = [_draw(rng, x.shape) for x in flat.args]
-    weights = [_draw(rng, np.shape(y)) for y in flat.function(*flat.args)]
+def _check(flat: Flat, settings: _Settings, order: int, path: tuple[str, ...], rng: np.random.Generator) -> None:
+    directions = [general(rng, x.shape) for x in flat.args]
+    weights = [general(rng, np.shape(y)) for y in flat.function(*flat.args)]
     pulled = _pulled(flat, weights, settings, path) if "rev" in settings.modes else None
     truths = []
     for i, v in enumerate(directions):
@@ -177,7 +145,7 @@ def _sum(truths: Sequence[Difference]) -> Difference:
     return Difference(value, error, " and ".join(sorted({t.method for t in truths})))
 
 
-def _pulled(flat: _Flat, weights: list, settings: _Settings, path: tuple[str, ...]) -> Sequence[np.ndarray]:
+def _pulled(flat: Flat, weights: list, settings: _Settings, path: tuple[str, ...]) -> Sequence[np.ndarray]:
     cotangents = vjp(flat.function, *flat.args)[1](list(weights))
     for x, g, name in zip(flat.args, cotangents, flat.names, strict=True):
         if np.shape(g) != x.shape or g.dtype != x.dtype:
@@ -188,7 +156,7 @@ def _pulled(flat: _Flat, weights: list, settings: _Settings, path: tuple[str, ..
     return cotangents
 
 
-def _derivative(flat: _Flat, mode: str, directions: list, weights: list) -> _Flat:
+def _derivative(flat: Flat, mode: str, directions: list, weights: list) -> Flat:
     """The first derivative, contracted with fixed directions or weights, as a function of the same arguments."""
     if mode == "rev":
         return flat._replace(function=lambda *given: list(vjp(flat.function, *given)[1](list(weights))))
@@ -199,7 +167,7 @@ class _Report:
     """The comparisons for some of the arguments, and their message when one fails."""
 
     def __init__(
-        self, flat: _Flat, settings: _Settings, path: tuple[str, ...], which: Sequence[int], truth: Difference
+        self, flat: Flat, settings: _Settings, path: tuple[str, ...], which: Sequence[int], truth: Difference
     ):
         self.flat, self.settings, self.path, self.which, self.truth = flat, settings, path, which, truth
 
@@ -278,11 +246,7 @@ class _Report:
         )
 
     def _snippet(self) -> str:
-        shown = []
-        for name, x in zip(self.flat.names, self.flat.args, strict=True):
-            with np.printoptions(floatmode="unique", threshold=PRINTED + 1):
-                body = repr(x) if x.size <= PRINTED else f"<float64 array of shape {x.shape}>"
-            shown.append(f"  {name} = {body}")
-        order, modes = len(self.path) + 1, self.settings.modes
-        call = f"check_grads({self.settings.name}, args, modes={modes!r}, order={order}, seed={self.settings.seed})"
-        return "\n".join(itertools.chain(["Repeat it with", f"  tapegrad.testing.{call}", "where"], shown))
+        given = self.settings
+        return repeated(
+            "check_grads", given.function, given.args, modes=given.modes, order=len(self.path) + 1, seed=given.seed
+        )

@@ -1,0 +1,137 @@
+"""check_cell: every oracle for the derivatives of a cell against every other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tapegrad.cells import Cell
+
+from ..errors import OptionError
+from . import cell_oracles
+from .cell_comparison import Comparison
+from .cell_oracles import Inapplicable, Readings
+from .cell_problem import CellProblem
+from .cell_report import CellReport
+from .gradients import GradientMismatch
+
+
+class CellMismatch(GradientMismatch):
+    """The oracles for a cell disagree.
+
+    Attributes
+    ----------
+    report : CellReport
+    """
+
+    def __init__(self, report: CellReport):
+        super().__init__(str(report))
+        self.report = report
+
+
+def check_cell(
+    cell: Cell,
+    *,
+    oracles: Sequence[str] | None = None,
+    others: Mapping[str, Callable] | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    batch: int | None = None,
+    dtype: Any = np.float64,
+    params: Any = None,
+    state: Any = None,
+    xs: Any = None,
+) -> CellReport:
+    """Hold every way to find the results and derivatives of a cell against every other, on random data.
+
+    Compared are all elements of the outputs and of the final state, computed plainly and under each mode of
+    differentiation; the gradients by all parameters, initial states and inputs, contracted with random weights of all
+    results; and the tangents of all results along a random direction. The oracles are
+
+    * ``"tape"``: both modes, through a loop over ``cell.step`` written in Python, with no scan;
+    * ``"sympy"``: the equations that :func:`tapegrad.symbolic.derive` prints, evaluated;
+    * ``"reference"``, ``"numba"`` and whatever else ``tapegrad.backends.available()`` lists: both modes, through
+      the scan that the backend runs;
+    * ``"rtrl"``: gradients by forward mode alone, one element after the other;
+    * ``"differences"``: the step evaluated on plain arrays, by complex step or extrapolated central differences.
+
+    An oracle that does not apply is left out, and the report says why. Of cells with more than 400 numbers to
+    differentiate by, the last two look at a random choice. A first call compiles the step three times for
+    ``"numba"``, some seconds; leave it out where many cells are drawn.
+
+    Parameters
+    ----------
+    cell : Cell
+    oracles : sequence of str, optional
+        Two or more; all by default.
+    others : dict of str to callable, optional
+        Oracles of your own: the cell in another library, or its backward pass written by hand. Each is called as
+        ``run(params, state, xs, (d_state, d_ys))``, with the derivative of a loss by the final state and by ys, and
+        returns ``(state, ys), (d_params, d_state, d_xs)``; None stands for what it does not compute.
+    seed : int
+        Of the data and of the numbers of steps and rows.
+    steps, batch : int, optional
+        Drawn by default, 3 to 5 and 2 to 3.
+    dtype : dtype
+        Of the tape and the backends. SymPy and differences are evaluated in float64 at the same numbers.
+    params, state, xs : pytrees of arrays, optional
+        Data of your own. By default parameters and state are what the cell starts with, shaken, so that no two gates
+        are alike; inputs are normal, or integers below the size of the table that they choose from.
+
+    Returns
+    -------
+    CellReport
+        What was compared, over how many numbers, with the worst difference of each pair; print it.
+
+    Raises
+    ------
+    CellMismatch
+        An AssertionError, with the argument, the element, the numbers, the relative error, and Python that repeats it.
+    OptionError
+        When the options make no sense, or fewer than two oracles apply.
+    NonFiniteError
+        When the cell gives no finite numbers on random data.
+    TracingError
+        When the step is no function of its arguments.
+
+    Notes
+    -----
+    Numbers may differ by 1000 units of rounding of their dtype, beside the largest of their array, and by 100 times as
+    much as they move when all data move by one unit: so a cell that amplifies rounding errors is not
+    accused of them. A fault of 0.1 % is caught in float64 in every array that is larger than 1e-10 of the largest.
+
+    Examples
+    --------
+    >>> from tapegrad.cells import Elman
+    >>> check_cell(Elman(3, 4), oracles=("tape", "rtrl", "differences")).ok
+    True
+    """
+    if not isinstance(cell, Cell):
+        hint = "; give an instance, made with its sizes" if isinstance(cell, type) else ""
+        raise OptionError(f"check_cell: cell={cell!r} is no Cell{hint}")
+    chosen = cell_oracles.oracles(oracles, others)
+    problem = CellProblem(cell, seed, steps, batch, dtype, params, state, xs)
+    readings: dict[str, Readings] = {}
+    skipped: dict[str, str] = {}
+    with np.errstate(all="ignore"):
+        for oracle in chosen:
+            try:
+                readings[oracle.name] = oracle.read(problem)
+            except Inapplicable as reason:
+                skipped[oracle.name] = " ".join(str(reason).split())
+            except Exception as error:
+                error.add_note(f"check_cell: raised by the oracle {oracle.name!r}, with seed={seed!r}")
+                raise
+    if len(readings) < 2:
+        raise OptionError(
+            f"check_cell: {cell!r}: of the oracles {', '.join(o.name for o in chosen)} fewer than two apply: "
+            + "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+        )
+    found = Comparison(problem, {oracle.name: oracle for oracle in chosen}, readings)
+    setting = cell, seed, problem.steps, problem.batch, problem.dtype
+    report = CellReport(*setting, found.pairs, skipped, found.mismatches(), problem.given, tuple(others or ()))
+    if not report.ok:
+        raise CellMismatch(report)
+    return report
