@@ -95,8 +95,6 @@ class Derivation:
         The gradient of each parameter, by its path: a sum over time.
     inputs : dict of str to Equation
         The derivative by each input at t.
-    initial : dict of str to Equation
-        The derivative by each initial state.
     jacobian : dict of (str, str) to Equation
         The derivative of each new state by each old one, ``jacobian["c", "h"]``; pairs that do not depend on each
         other are left out.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sympy import DiagMatrix, HadamardProduct, Identity, MatAdd, MatMul, Transpose
+from sympy import Basic, DiagMatrix, HadamardProduct, Identity, MatAdd, MatMul, Transpose
 
 from . import algebra as al
-from .constants import is_scalar, ones, zeros
-from .expressions import Applied, Named, Node, Scaled, Value, replaced, values_in
+from .constants import is_scalar, zeros
+from .expressions import Named, Node, Scaled, Value, replaced, values_in
 
 
 class Columns(Node):
@@ -18,8 +18,6 @@ class Columns(Node):
     """
 
     def __new__(cls, function: Any, hole: Value, matrix: Any) -> Columns:
-        from sympy import Basic
-
         return Basic.__new__(cls, function, hole, matrix)
 
     @property
@@ -69,26 +67,11 @@ def matrix_of(x: Any, tangent: Value) -> Any:
         if depends(scalar, tangent):
             return al.product(matrix, matrix_of(scalar, tangent))
         return al.times(scalar, matrix_of(matrix, tangent))
-    if isinstance(x, Applied) and x.function == "where":
-        return _of_choice(x, tangent)
     if isinstance(x, Transpose) and x.args[0].shape[0] == 1:
         raise NotAMatrix
     if isinstance(x, Named) and x.shape[1:] == (1,):
         return _of_function(x, tangent)
     raise NotAMatrix
-
-
-def _of_choice(x: Applied, tangent: Value) -> Any:
-    """A choice between two values is the sum of both, each times 1 where it is chosen and 0 elsewhere."""
-    condition, *branches = x.operands
-    if depends(condition, tangent):
-        raise NotAMatrix
-    one, none = ones(tuple(x.shape)), zeros(tuple(x.shape))
-    chosen = [Applied("where", condition, one, none), Applied("where", condition, none, one)]
-    return al.add(*[
-        _left(al.diagonal(where), matrix_of(branch, tangent))
-        for where, branch in zip(chosen, branches, strict=True) if depends(branch, tangent)
-    ])  # fmt: skip
 
 
 def _of_function(x: Named, tangent: Value) -> Any:
