@@ -1,0 +1,5 @@
+"""All rows of the surface."""
+
+from tests.surface import elementwise
+
+ROWS = [*elementwise.ROWS]
