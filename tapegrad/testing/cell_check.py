@@ -55,7 +55,9 @@ def check_cell(
     * ``"reference"``, ``"numba"`` and whatever else ``tapegrad.backends.available()`` lists: both modes, through
       the scan that the backend runs;
     * ``"rtrl"``: gradients by forward mode alone, one element after the other;
-    * ``"differences"``: the step evaluated on plain arrays, by complex step or extrapolated central differences.
+    * ``"differences"``: the step evaluated on plain arrays, by complex step or extrapolated central differences;
+    * ``"jax"`` and ``"torch"``, where they are installed and only when they are named: the traced step in the functions
+      of that library, which differentiates it by its own rules.
 
     An oracle that does not apply is left out, and the report says why. Of cells with more than 400 numbers to
     differentiate by, the last two look at a random choice. A first call compiles the step three times for
@@ -65,7 +67,7 @@ def check_cell(
     ----------
     cell : Cell
     oracles : sequence of str, optional
-        Two or more; all by default.
+        Two or more; by default all but ``"jax"`` and ``"torch"``.
     others : dict of str to callable, optional
         Oracles of your own: the cell in another library, or its backward pass written by hand. Each is called as
         ``run(params, state, xs, (d_state, d_ys))``, with the derivative of a loss by the final state and by ys, and

@@ -91,7 +91,9 @@ def oracles(names: Sequence[str] | None, others: Mapping[str, Callable] | None =
         "rtrl": Oracle("rtrl", rtrl),
         "differences": Oracle("differences", differences, exact=True, typed=False),
     }
-    chosen = list(known) if names is None else list(dict.fromkeys([names] if isinstance(names, str) else names))
+    usual = list(known)
+    known.update({name: Oracle(name, partial(in_library, name=name)) for name in ("jax", "torch")})
+    chosen = usual if names is None else list(dict.fromkeys([names] if isinstance(names, str) else names))
     for name in chosen:
         if name not in known:
             raise OptionError(
@@ -202,6 +204,16 @@ def sympy(problem: CellProblem) -> Readings:
         return by_equations(problem)
     except (UnsupportedPrimitive, TracingError, OptionError, MissingLibrary) as error:
         raise Inapplicable(str(error)) from error
+
+
+# ---- other libraries
+def in_library(problem: CellProblem, name: str) -> Readings:
+    """The traced step in the functions of another library, differentiated by its rules."""
+    try:
+        read = getattr(import_module(f"{__package__}.by_{name}"), f"by_{name}")
+    except ImportError as error:
+        raise Inapplicable(f"{error}; pip install {name}") from error
+    return read(problem)
 
 
 # ---- whatever the caller has
