@@ -135,8 +135,8 @@ class Solve(Stacked):
         (a, _) = args
         where = self.place(a, lambda matrix: np.linalg.solve(matrix, np.eye(len(matrix))))
         return LinAlgError(
-            f"{self.name}: {where} is singular (argument of shape {a.shape}), so a @ x = b has no solution or many; use "
-            "np.linalg.lstsq or np.linalg.pinv for the shortest one, or add a small multiple of np.eye(n)"
+            f"solve or inv: {where} is singular (argument of shape {a.shape}), so a @ x = b has no solution or many; "
+            "use np.linalg.lstsq or np.linalg.pinv for the shortest one, or add a small multiple of np.eye(n)"
         )
 
 
@@ -155,10 +155,22 @@ class Slogdet(Stacked):
         return 2
 
     def pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:
-        return [None if g[1] is None else g[1][..., None, None] * swap(inverse(args[0]))]
+        (a,) = args
+        if g[1] is None:
+            return [None]
+        return [g[1][..., None, None] * swap(self._solved(a, np.eye(shape_of(a)[-1], dtype=a.dtype)))]
 
     def push(self, tangents: Sequence[Any], ans: Any, args: Sequence[Any], options: dict) -> Any:
-        return None, traces(solve(args[0], tangents[0]))
+        return None, traces(self._solved(args[0], tangents[0]))
+
+    def _solved(self, a: Any, b: Any) -> Any:
+        try:
+            return solve(a, b)
+        except np.linalg.LinAlgError:
+            raise LinAlgError(
+                f"slogdet: its derivative is infinite where a matrix is singular (argument of shape {shape_of(a)}); "
+                "np.linalg.det has a finite one"
+            ) from None
 
 
 class Det(Stacked):
