@@ -212,7 +212,9 @@ SHAPING = [
 ]
 
 
-def matrices(name: str, drawn: Any, base: Callable, reference: Callable, fix: Callable | None = None, **rest: Any) -> Spec:
+def matrices(
+    name: str, drawn: Any, base: Callable, reference: Callable, fix: Callable | None = None, **rest: Any
+) -> Spec:
     """A row about a fixed matrix with a drawn change; ``fix`` sets the signs that a decomposition leaves open."""
 
     def of(function: Callable) -> Callable:
@@ -282,9 +284,10 @@ CONTROL = [
         step, w, state, xs, **call.options)),
 ]  # fmt: skip
 
+OF_ARRAYS = (PRODUCTS, INDEXING, REDUCTIONS, SHAPING, LINALG)
 SPECS = {
     row.name: row
-    for table in (ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, PRODUCTS, INDEXING, REDUCTIONS, SHAPING, LINALG, CONTROL)
+    for table in (ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, *OF_ARRAYS, CONTROL)
     for row in table
 }
 SMOOTH = [row for row in SPECS.values() if row.order]

@@ -1,7 +1,7 @@
 """numpy.linalg: functions of matrices, along the last two axes of an array.
 
 Of symmetric matrices (``cholesky``, ``eigh``, ``eigvalsh``) NumPy reads one triangle. So does the derivative: the
-gradient stands in that triangle and counts an element for the two that it stands for, and the other triangle gets zeros.
+gradient stands in that triangle and counts an element for the two that it stands for; the other triangle gets zeros.
 """
 
 from __future__ import annotations
@@ -272,8 +272,8 @@ def multi_dot(arrays, *, out=None):
     ends = [len(arrays[0].shape) == 1, len(arrays[-1].shape) == 1]
     if any(len(x.shape) != 2 for x in arrays[1:-1]) or not {len(arrays[i].shape) for i in (0, -1)} <= {1, 2}:
         raise LinAlgError(
-            f"multi_dot: arrays of shapes {', '.join(str(x.shape) for x in arrays)}; give matrices, and vectors only as "
-            "the first and the last"
+            f"multi_dot: arrays of shapes {', '.join(str(x.shape) for x in arrays)}; give matrices, and vectors "
+            "only as the first and the last"
         )
     sizes = [1 if ends[0] else arrays[0].shape[0], *[x.shape[0] for x in arrays[1:]]]
     sizes.append(1 if ends[1] else arrays[-1].shape[1])

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import LinAlgError
-from ..tensor import apply
 from .linalg import Stacked, diagonals, solve, swap
 from .registry import shape_of
 
@@ -26,14 +25,15 @@ from .registry import shape_of
 def triangle(x: Any, upper: bool = False, inner: float = 1.0, diagonal: float = 1.0) -> Any:
     """One triangle of each square matrix, multiplied, with a multiple of the diagonal; zeros elsewhere."""
     n = shape_of(x)[-1]
-    strict = np.tri(n, k=-1, dtype=bool)
-    factors = np.where(strict.T if upper else strict, inner, np.eye(n) * diagonal).astype(x.dtype)
-    return np.where(factors != 0, x * factors, 0.0)
+    strict = np.tri(n, k=-1)
+    return x * ((strict.T if upper else strict) * inner + np.eye(n) * diagonal).astype(x.dtype)
 
 
 def symmetric(x: Any, upper: bool) -> Any:
-    """The symmetric matrix of which ``x`` holds one triangle."""
-    half = triangle(x, upper, 1.0, 0.5)
+    """The symmetric matrix of which ``x`` holds one triangle; the other may hold anything, NaN too."""
+    n = shape_of(x)[-1]
+    read = np.tri(n, dtype=bool)
+    half = triangle(np.where(read.T if upper else read, x, 0.0), upper, 1.0, 0.5)
     return half + swap(half)
 
 
@@ -79,6 +79,7 @@ class Eigh(Stacked):
     """Eigenvalues, ascending, and eigenvectors of a symmetric matrix, of which only one triangle is read."""
 
     multiple = True
+    parts = ("eigenvalues", "eigenvectors")
 
     def run(self, a: Any, upper: bool) -> Any:
         return tuple(np.linalg.eigh(a, "U" if upper else "L"))
@@ -110,6 +111,7 @@ class Svd(Stacked):
     """Singular values, descending, with as many singular vectors on both sides."""
 
     multiple = True
+    parts = ("U", "S", "Vh")
     square = False
 
     def run(self, a: Any) -> Any:
@@ -162,6 +164,7 @@ class Qr(Stacked):
     """An orthonormal basis Q of the columns, and R, upper triangular, with a = Q R."""
 
     multiple = True
+    parts = ("Q", "R")
     square = False
 
     def run(self, a: Any) -> Any:
@@ -231,12 +234,16 @@ def largest(x: Any) -> Any:
 
 def differences(w: Any) -> Any:
     """w[j] - w[i] for each pair, and infinity on the diagonal."""
-    return np.where(np.eye(shape_of(w)[-1], dtype=bool), np.inf, w[..., None, :] - w[..., :, None])
+    return w[..., None, :] - w[..., :, None] + _infinite_diagonal(w)
 
 
 def sums(w: Any) -> Any:
     """w[j] + w[i] for each pair, and infinity on the diagonal."""
-    return np.where(np.eye(shape_of(w)[-1], dtype=bool), np.inf, w[..., None, :] + w[..., :, None])
+    return w[..., None, :] + w[..., :, None] + _infinite_diagonal(w)
+
+
+def _infinite_diagonal(w: Any) -> np.ndarray:
+    return np.diag(np.full(shape_of(w)[-1], np.inf, w.dtype))
 
 
 def over(x: Any, gap: Any, size: Any, scale: Any, alone: bool = True) -> Any:
@@ -253,7 +260,8 @@ def over(x: Any, gap: Any, size: Any, scale: Any, alone: bool = True) -> Any:
     rounding = 10.0 * max(shape_of(x)[-2:]) * float(np.finfo(x.dtype).eps)
     tied = np.abs(gap) <= rounding * size
     reciprocal = 1.0 / np.where(tied, 1.0, gap)
-    blocked = np.where(tied, np.nan, reciprocal)
+    unknown = np.full((1, 1), np.nan, x.dtype)  # an array, and no number of which symbolic readers would make sense
+    blocked = np.where(tied, unknown, reciprocal)
     if alone:
         blocked = np.where(tied & (np.abs(x) <= rounding * scale), 0.0, blocked)
     return x * blocked

@@ -24,7 +24,7 @@ def swap(x: Any) -> Any:
 class Stacked(Primitive):
     """A function of one stack of matrices, with one result or several.
 
-    Subclasses say what ``shapes`` the results have, in the order of ``parts``.
+    Subclasses say what ``shapes`` the results have.
     """
 
     family = "linalg"
@@ -144,6 +144,7 @@ class Slogdet(Stacked):
     """Sign and logarithm of the absolute value of the determinant."""
 
     multiple = True
+    parts = ("sign", "logabsdet")
 
     def run(self, a: Any) -> Any:
         return tuple(np.linalg.slogdet(a))
