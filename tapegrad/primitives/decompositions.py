@@ -194,11 +194,12 @@ class Qr(Stacked):
 
     def pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:
         (a,), (q, r), (gq, gr) = args, ans, g
-        k, rest = shape_of(r)[-2], None
-        first = r[..., :k]
+        k = shape_of(r)[-2]
+        first, behind = r[..., :k], a[..., k:]
+        rest: Any = np.zeros(shape_of(behind), a.dtype)
         if gr is not None and shape_of(a)[-1] > k:
             gr, others = gr[..., :k], gr[..., k:]
-            further = a[..., k:] @ swap(others)
+            further = behind @ swap(others)
             gq, rest = further if gq is None else gq + further, q @ others
         moved: Any = 0.0
         if gr is not None:
@@ -208,7 +209,7 @@ class Qr(Stacked):
         below = triangle(moved, diagonal=0.0)
         cotangent = q @ (below + swap(below) + triangle(moved, inner=0.0))
         cotangent = self._divided(cotangent if gq is None else gq + cotangent, swap(first))
-        return [cotangent if rest is None else np.concatenate([cotangent, rest], axis=-1)]
+        return [np.concatenate([cotangent, rest], axis=-1) if shape_of(a)[-1] > k else cotangent]
 
     def _divided(self, x: Any, triangular: Any) -> Any:
         """``x @ inv(triangular)``."""

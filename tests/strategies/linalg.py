@@ -16,14 +16,14 @@ from tapegrad.testing.strategies import random_array
 from tests.strategies.calls import GENERATORS, Call
 
 SIDES = st.sampled_from([3, 2, 3, 2, 1, 0])
+SHAPES = st.sampled_from([(3, 4), (3, 2), (2, 2), (2, 3), (4, 3), (3, 3), (1, 3), (3, 1), (1, 1), (0, 2), (2, 0)])
 LEADS = st.sampled_from([(), (2,), (), (2,), (1, 2), (0,)])
 
 
 @st.composite
 def stacks(draw: Any, square: bool = True, lead: Any = LEADS, least: int = 0, **choices: Any) -> Call:
     """A stack of small matrices; ``choices`` are strategies for options."""
-    n = draw(SIDES.filter(lambda side: side >= least))
-    shape = (n, n) if square else (draw(SIDES.filter(lambda side: side >= least)), n)
+    shape = draw((SIDES.map(lambda n: (n, n)) if square else SHAPES).filter(lambda sides: min(sides) >= least))
     change = random_array(draw(GENERATORS), (*draw(lead), *shape), low=-0.25, high=0.25)
     return Call((change,), {name: draw(choice) for name, choice in choices.items()})
 
