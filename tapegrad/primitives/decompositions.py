@@ -184,8 +184,8 @@ class Qr(Stacked):
         first = r[..., :k]
         change = self._divided(da[..., :k], first)
         moved = swap(q) @ change
-        below = triangle(moved, diagonal=0.0)
-        turn = below - swap(below)
+        below = triangle(moved)
+        turn = below - swap(below)  # whose diagonal is 0
         dq = q @ (turn - moved) + change
         dr = triangle((moved - turn) @ first, upper=True)
         if shape_of(a)[-1] == k:
