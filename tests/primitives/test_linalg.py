@@ -5,8 +5,10 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.errors import DtypeError, LinAlgError, OptionError, UnsupportedPrimitive
+from tapegrad.numpy_protocols import FUNCTIONS
 from tapegrad.testing import check_grads, check_vjp
 from tapegrad.testing.differences import directional
+from tests.surface.linalg import ROWS as SURFACE
 
 RNG = np.random.default_rng(5)
 WEIGHTS = RNG.standard_normal((4, 4))
@@ -171,6 +173,15 @@ def test_the_other_triangle_is_neither_read_nor_given_a_gradient(name, upper):
 
 
 # ---- what is returned ----
+def test_every_function_of_numpy_is_there():
+    """With a row in the surface, or refused."""
+    there_are = [f for name, f in vars(np.linalg).items() if callable(f) and name in np.linalg.__all__]
+    names = {f.__name__ for f in there_are}
+    rows = {row.name.removeprefix("linalg.") for row in SURFACE if row.name.startswith("linalg.")}
+    assert names - rows == {"eig", "eigvals", "LinAlgError"}
+    assert {getattr(np.linalg, name) for name in rows} <= set(FUNCTIONS)
+
+
 def test_results_have_numpys_classes_and_values():
     a = TURN + 2 * np.eye(4)
     for name, fields in {
