@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import tapegrad as tg
 from tapegrad.primitives import Primitive, primitives
-from tests.strategies import calls
+from tests.strategies import calls, linalg
 
 INF = np.inf
 PRIMITIVES: dict[str, Primitive] = {p.name: p for p in primitives()}
@@ -212,6 +212,55 @@ SHAPING = [
 ]
 
 
+def matrices(
+    name: str, drawn: Any, base: Callable, reference: Callable, fix: Callable | None = None, **rest: Any
+) -> Spec:
+    """A row about a fixed matrix with a drawn change; ``fix`` sets the signs that a decomposition leaves open.
+
+    The option ``kept`` says which of several results are looked at: without a cotangent rules may be others.
+    """
+
+    def of(function: Callable) -> Callable:
+        def changed(x: Any, *more: Any, kept: Any = None, **options: Any) -> Any:
+            made = function(linalg.changed(base, x), *more, **options)
+            made = made if fix is None else fix(made)
+            return made if kept is None else [made[i] for i in kept]
+
+        return changed
+
+    def run(call: calls.Call) -> Callable:
+        return lambda *args: of(PRIMITIVES[name])(*args, **call.options)
+
+    return Spec(name, drawn, of(reference), single=1e-3, run=run, **rest)
+
+
+def cofactors(a: np.ndarray) -> np.ndarray:
+    """The cofactors of invertible matrices."""
+    return np.linalg.det(a)[..., None, None] * np.swapaxes(np.linalg.inv(a), -1, -2)
+
+
+UPPER = st.booleans()
+KEPT = st.sampled_from([(0, 1), (0,), (1,)])
+LINALG = [
+    matrices("solve", linalg.equations(), linalg.apart, np.linalg.solve),
+    matrices("slogdet", linalg.stacks(kept=KEPT), linalg.apart, np.linalg.slogdet),
+    matrices("det", linalg.stacks(), linalg.apart, np.linalg.det, points=(
+        Point((np.array([[1.0, 2.0], [2.0, 4.0]]),), (np.array([[4.0, -2.0], [-2.0, 1.0]]),)),
+        Point((np.diag([1.0, 2.0, 0.0]),), (np.diag([0.0, 0.0, 2.0]),)),
+        Point((np.diag([3.0, 0.0, 0.0]),), (np.zeros((3, 3)),)),
+    )),
+    matrices("cofactors", linalg.stacks(), linalg.apart, cofactors),
+    matrices("pinv", linalg.stacks(square=False, rcond=st.just(1e-5)), linalg.apart, np.linalg.pinv),
+    matrices("cholesky", linalg.stacks(upper=UPPER), linalg.definite, lambda a, upper: np.linalg.cholesky(
+        a, upper=upper)),
+    matrices("eigh", linalg.stacks(upper=UPPER, kept=KEPT), linalg.definite, lambda a, upper: np.linalg.eigh(
+        a, "U" if upper else "L"), fix=linalg.fixed_vectors),
+    matrices("svd", linalg.stacks(square=False, kept=st.sampled_from([(0, 1, 2), (0,), (1,), (2,), (0, 2)])),
+             linalg.apart, lambda a: np.linalg.svd(a, full_matrices=False), fix=linalg.fixed_factors),
+    matrices("qr", linalg.stacks(square=False, kept=KEPT), linalg.apart, np.linalg.qr, fix=linalg.positive_diagonal),
+]  # fmt: skip
+
+
 def body(x: Any, y: Any) -> Any:
     """What the row of ``call`` carries out as one operation."""
     return {"product": np.tanh(x) * y, "sum": np.sum(x * x)}
@@ -240,9 +289,10 @@ CONTROL = [
         step, w, state, xs, **call.options)),
 ]  # fmt: skip
 
+OF_ARRAYS = (PRODUCTS, INDEXING, REDUCTIONS, SHAPING, LINALG)
 SPECS = {
     row.name: row
-    for table in (ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, PRODUCTS, INDEXING, REDUCTIONS, SHAPING, CONTROL)
+    for table in (ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, *OF_ARRAYS, CONTROL)
     for row in table
 }
 SMOOTH = [row for row in SPECS.values() if row.order]

@@ -89,7 +89,8 @@ def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where
     a = a if dtype is None else astype(a, dtype)
     rest = tuple([i for i in range(len(a.shape)) if i not in axes])
     kept = tuple([1 if i in axes else n for i, n in enumerate(a.shape)])
-    x = reshape(transpose(a, axes + rest), (-1, *[a.shape[i] for i in rest]))
+    count = int(np.prod([a.shape[i] for i in axes], dtype=np.int64))  # not -1, which an empty array leaves open
+    x = reshape(transpose(a, axes + rest), (count, *[a.shape[i] for i in rest]))
     if x.shape[0] == 0:
         x = np.ones((1, *x.shape[1:]), a.dtype)
     while x.shape[0] > 1:

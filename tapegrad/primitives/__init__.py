@@ -1,6 +1,16 @@
 """The primitives: one table file for each family."""
 
-from . import contract, elementwise, indexing, reductions, shaping
+from . import contract, decompositions, elementwise, indexing, linalg, reductions, shaping
 from .registry import Primitive, primitives
 
-__all__ = ["Primitive", "contract", "elementwise", "indexing", "primitives", "reductions", "shaping"]
+__all__ = [
+    "Primitive",
+    "contract",
+    "decompositions",
+    "elementwise",
+    "indexing",
+    "linalg",
+    "primitives",
+    "reductions",
+    "shaping",
+]

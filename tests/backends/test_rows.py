@@ -77,9 +77,16 @@ def computed(step, values, rows, order):
     return found
 
 
+def orthogonal(w):
+    """An orthogonal matrix: the Cayley transform of a skew-symmetric one."""
+    return np.linalg.solve(np.eye(N) + w - w.T, np.eye(N) - w + w.T)
+
+
 APART = {
     "elementwise": lambda w, s, x: (np.tanh(s * w + x), s),
     "a product with weights": lambda w, s, x: (np.tanh(s @ w + x @ w.T), s @ w),
+    "a product with a solution": lambda w, s, x: (np.tanh(s @ orthogonal(w) + x), s),
+    "a product with an inverse": lambda w, s, x: (np.tanh(s @ np.linalg.inv(w) + x @ w), s),
     "einsum": lambda w, s, x: (np.einsum("ij,bj->bi", w, s), np.einsum("bj,bj->b", s, x)),
     "features": lambda w, s, x: (s - np.max(s, axis=1, keepdims=True), np.sum(s, axis=1)),
     "moved features": lambda w, s, x: (s[:, ::-1], np.concatenate([x[:, 1:], s[:, :1]], axis=1)),
@@ -112,6 +119,8 @@ MIXED = {
     "joined rows": lambda w, s, x: (np.concatenate([s[1:], s[:1]]) @ w, None),
     "padded rows": lambda w, s, x: (np.pad(s @ w, ((1, 0), (0, 0)))[:N], None),
     "an output that sums rows": lambda w, s, x: (s @ w, np.sum(s, axis=0)),
+    "solved for all rows at once": lambda w, s, x: (np.linalg.solve(w, s) + x, None),
+    "solved with all rows": lambda w, s, x: (s + np.linalg.solve(s.T @ s + np.eye(N), x), None),
 }
 
 

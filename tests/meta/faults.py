@@ -136,7 +136,7 @@ def moving_places(name):
     primitive = PRIMITIVES[name]
     if isinstance(primitive, elementwise.Elementwise):
         return [i for i, rule in enumerate(primitive.derivatives) if rule is not None]
-    return list(range({"contract": 2, "concatenate": 2, "call": 2, "scan": 4}.get(name, 1)))
+    return list(range({"contract": 2, "concatenate": 2, "call": 2, "scan": 4, "solve": 2}.get(name, 1)))
 
 
 BROADCASTING = [
@@ -147,8 +147,8 @@ BROADCASTING = [
 
 # ---- mutants that are no faults, and why ----
 READS_ANS = {
-    "rev": "divide power exp expm1 sqrt logistic tan tanh max min".split(),
-    "fwd": "divide power exp expm1 sqrt logistic tan tanh max min".split(),
+    "rev": "divide power exp expm1 sqrt logistic tan tanh max min solve pinv cholesky eigh svd qr".split(),
+    "fwd": "divide power exp expm1 sqrt logistic tan tanh max min solve pinv cholesky eigh svd qr".split(),
 }
 EQUIVALENT = {
     (f"{mode}: wrong ans", row.name): "its rule does not read ans, or only its shape and dtype"

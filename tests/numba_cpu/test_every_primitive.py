@@ -13,6 +13,7 @@ from tests.numba_cpu.compared import assert_same, loss_of
 from tests.primitives.flat import FlatCall, batches
 from tests.specs import PRIMITIVES, SPECS
 
+LINALG = [name for name, primitive in PRIMITIVES.items() if primitive.family == "linalg"]
 EXCEPTIONS = {"scan": "a step that holds a loop is carried out by the reference, and the loop within it is compiled"}
 
 
@@ -58,7 +59,7 @@ def not_lowered(step, B):
     return None
 
 
-@pytest.mark.parametrize("name", PRIMITIVES)
+@pytest.mark.parametrize("name", [name for name in PRIMITIVES if name not in LINALG])
 @settings(max_examples=6)
 @given(data=st.data(), B=st.sampled_from([0, 4]), seed=st.integers(0, 99))
 def test_a_primitive_is_lowered(name, data, B, seed):
@@ -79,3 +80,13 @@ def test_a_primitive_is_lowered(name, data, B, seed):
         return results(*given), tg.grad(loss, tuple(range(len(given))))(*given) if given else ()
 
     assert_same(run("emulated"), run("reference"), 1e-9)
+
+
+@pytest.mark.parametrize("name", LINALG)
+@settings(max_examples=3)
+@given(data=st.data(), B=st.sampled_from([0, 4]))
+def test_linear_algebra_is_left_to_the_reference(name, data, B):
+    """It is LAPACK's, and there is no loop over elements to compile; the refusal names the primitive."""
+    flat = FlatCall(SPECS[name], data.draw(SPECS[name].calls.filter(lambda call: all(x.size for x in call.args))))
+    step, args = over_time(flat, 2, B, 0)
+    assert not_lowered(traced(step, args), B) == name

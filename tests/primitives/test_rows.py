@@ -13,7 +13,10 @@ def test_every_row_has_a_primitive():
 
 
 def test_there_are_about_sixty():
-    assert len(PRIMITIVES) <= 65, "a new NumPy function should be a composition of the primitives that there are"
+    """Sixty for the equations of cells, and nine of linear algebra, whose results no composition gives in O(n^3)."""
+    others = [name for name, primitive in PRIMITIVES.items() if primitive.family != "linalg"]
+    assert len(others) <= 65, "a new NumPy function should be a composition of the primitives that there are"
+    assert len(PRIMITIVES) - len(others) <= 9, "as inv is solve, and eigvalsh is eigh"
 
 
 def test_a_primitive_without_derivative_says_so():
