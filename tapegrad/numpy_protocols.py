@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import TracingError, UnsupportedPrimitive
-from .numpy_functions import products, reductions, selection, shapes
+from .numpy_functions import products, reductions, selection, shapes, special
 from .numpy_functions.common import asarray
 from .numpy_functions.creation import full
 from .primitives import elementwise as ew
@@ -133,7 +133,9 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: 
             )
         handler = UFUNCS.get(ufunc)
         if handler is None:
-            raise missing(ufunc.__name__)
+            handler = special.found(ufunc)
+            if handler is None:
+                raise missing(ufunc.__name__, special.origin(ufunc))
         if any(isinstance(x, (list, tuple)) for x in inputs):
             inputs = tuple([asarray(x) for x in inputs])
         return apply(handler, inputs) if isinstance(handler, Primitive) else handler(*inputs)
@@ -144,7 +146,7 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: 
     if method == "outer" and len(inputs) == 2:
         x, y = (asarray(v) for v in inputs)
         return ufunc(shapes.reshape(x, x.shape + (1,) * len(y.shape)), y)
-    raise missing(f"{ufunc.__name__}.{method}")
+    raise missing(f"{ufunc.__name__}.{method}", special.origin(ufunc))
 
 
 def _array_function(self: Tensor, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:

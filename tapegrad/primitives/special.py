@@ -39,6 +39,11 @@ class SciPyFunction(Elementwise):
         return getattr(import_module("scipy.special"), self.where)
 
     def _computed(self, *args: Any) -> Any:
+        if len(args) > 1 and any(type(arg) in (int, float) for arg in args):
+            # Python's numbers are weak (NEP 50), which not all of SciPy's functions respect.
+            kind = np.result_type(*args)
+            if kind.kind == "f":
+                args = tuple([kind.type(arg) if type(arg) in (int, float) else arg for arg in args])
         with np.errstate(all="ignore"):
             return self.scipy_function(*args)
 

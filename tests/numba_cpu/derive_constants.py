@@ -1,4 +1,4 @@
-"""Derives ``backends/numba_cpu/constants.py``: prints the tables that stand there or are imported there.
+"""Derives ``backends/numba_cpu/constants.py``: prints the tables that stand there.
 
 Each polynomial is the one of least largest error on its interval, found by the exchange algorithm of Remez in 60
 digits. The error is weighted so that it is the relative error of the function that is computed from the polynomial.

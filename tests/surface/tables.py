@@ -1,5 +1,5 @@
 """All rows of the surface."""
 
-from tests.surface import elementwise
+from tests.surface import elementwise, special
 
-ROWS = [*elementwise.ROWS]
+ROWS = [*elementwise.ROWS, *special.ROWS]
