@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .errors import TracingError, UnsupportedPrimitive
-from .numpy_functions import products, reductions, selection, shapes, special
+from .numpy_functions import products, reductions, selection, shapes, special, windows
 from .numpy_functions.common import asarray
-from .numpy_functions.creation import full
+from .numpy_functions.creation import full, linspace
 from .primitives import elementwise as ew
 from .primitives.contract import matmul
 from .primitives.indexing import concrete, index
@@ -64,7 +64,7 @@ REDUCE: dict[Any, Callable] = {
 
 FUNCTIONS: dict[Any, Callable] = {
     getattr(np, name): function
-    for home in (reductions, shapes, selection, products)
+    for home in (reductions, shapes, selection, products, windows)
     for name, function in vars(home).items()
     if getattr(function, "__module__", None) == home.__name__ and not name.startswith("_") and hasattr(np, name)
 } | {
@@ -73,6 +73,7 @@ FUNCTIONS: dict[Any, Callable] = {
     np.any: reductions.any_,
     np.all: reductions.all_,
     np.linalg.norm: products.norm,
+    np.lib.stride_tricks.sliding_window_view: windows.sliding_window_view,
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
@@ -81,6 +82,7 @@ FUNCTIONS: dict[Any, Callable] = {
     np.full_like: lambda a, fill_value, dtype=None: full(a.shape, fill_value, dtype or a.dtype),
     np.empty_like: lambda a, dtype=None: np.empty(a.shape, dtype or a.dtype),
     np.copy: lambda a: a,
+    np.linspace: linspace,
     np.result_type: lambda *args: np.result_type(*[a.dtype if isinstance(a, Tensor) else a for a in args]),
     np.iscomplexobj: lambda x: x.dtype.kind == "c",
     np.isrealobj: lambda x: x.dtype.kind != "c",

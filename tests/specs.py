@@ -289,10 +289,9 @@ CONTROL = [
         step, w, state, xs, **call.options)),
 ]  # fmt: skip
 
-SPECS = {
-    row.name: row
-    for table in (ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, PRODUCTS, INDEXING, REDUCTIONS, SHAPING, SPECIAL, CONTROL)
-    for row in table
-}
+TABLES = (
+    ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, PRODUCTS, INDEXING, REDUCTIONS, SHAPING, SPECIAL, CONTROL
+)  # fmt: skip
+SPECS = {row.name: row for table in TABLES for row in table}
 SMOOTH = [row for row in SPECS.values() if row.order]
 __all__ = ["PRIMITIVES", "SMOOTH", "SPECS", "Point", "Spec"]

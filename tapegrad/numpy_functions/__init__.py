@@ -4,6 +4,8 @@
 supported; what is missing from a signature is refused by name.
 """
 
-from . import common, creation, products, reductions, selection, shapes, special
+from . import common, convolution, creation, products, reductions, selection, shapes, special, windows
 
-__all__ = ["common", "creation", "products", "reductions", "selection", "shapes", "special"]
+__all__ = [
+    "common", "convolution", "creation", "products", "reductions", "selection", "shapes", "special", "windows",
+]  # fmt: skip

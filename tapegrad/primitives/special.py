@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedPrimitive
-from . import elementwise as ew
 from .elementwise import Elementwise
 from .error_function import erf_function, erfc_function
 
@@ -116,7 +115,9 @@ xlog1py = SciPyFunction("xlog1py", lambda g, ans, x, y: g * np.log1p(y), lambda 
 
 # ---- Bessel functions and the exponential integral ----
 iv = SciPyFunction("iv", None, lambda g, ans, n, x: g * (0.5 * (iv(n - 1.0, x) + iv(n + 1.0, x))))
-ive = SciPyFunction("ive", None, lambda g, ans, n, x: g * (0.5 * (ive(n - 1.0, x) + ive(n + 1.0, x)) - ans * np.sign(x)))
+ive = SciPyFunction(
+    "ive", None, lambda g, ans, n, x: g * (0.5 * (ive(n - 1.0, x) + ive(n + 1.0, x)) - ans * np.sign(x))
+)
 jv = SciPyFunction("jv", None, lambda g, ans, n, x: g * (0.5 * (jv(n - 1.0, x) - jv(n + 1.0, x))))
 yv = SciPyFunction("yv", None, lambda g, ans, n, x: g * (0.5 * (yv(n - 1.0, x) - yv(n + 1.0, x))))
 expi = SciPyFunction("expi", lambda g, ans, x: g * np.exp(x) / x)

@@ -34,7 +34,8 @@ def softplus(x):
     return np.logaddexp(x, x.dtype.type(0))
 
 
-NUMPY = {"logistic": logistic, "softplus": softplus, "erf": error_function.erf_function, "erfc": error_function.erfc_function}
+NUMPY = {"logistic": logistic, "softplus": softplus}
+NUMPY |= {"erf": error_function.erf_function, "erfc": error_function.erfc_function}
 NUMPY |= {name: getattr(np, name) for name in maths.FUNCTIONS if name not in NUMPY}
 MPMATH = {
     "arccos": mpmath.acos,

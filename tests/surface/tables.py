@@ -1,5 +1,5 @@
 """All rows of the surface."""
 
-from tests.surface import elementwise, special
+from tests.surface import convolution, elementwise, special
 
-ROWS = [*elementwise.ROWS, *special.ROWS]
+ROWS = [*elementwise.ROWS, *special.ROWS, *convolution.ROWS]
