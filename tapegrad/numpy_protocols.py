@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import TracingError, UnsupportedPrimitive
-from .numpy_functions import products, reductions, selection, shapes, special, windows
+from .numpy_functions import parts, products, reductions, selection, shapes, special, windows
 from .numpy_functions.common import asarray
 from .numpy_functions.creation import full, linspace
 from .primitives import elementwise as ew
@@ -35,6 +35,7 @@ UFUNCS: dict[Any, Any] = {
     np.square: lambda x: x * x,
     np.reciprocal: lambda x: 1.0 / x,
     np.positive: lambda x: x,
+    np.conjugate: parts.conjugate,
     np.fabs: ew.absolute,
     np.exp2: lambda x: ew.exp(x * LN2),
     np.log2: lambda x: ew.log(x) / LN2,
@@ -64,7 +65,7 @@ REDUCE: dict[Any, Callable] = {
 
 FUNCTIONS: dict[Any, Callable] = {
     getattr(np, name): function
-    for home in (reductions, shapes, selection, products, windows)
+    for home in (parts, reductions, shapes, selection, products, windows)
     for name, function in vars(home).items()
     if getattr(function, "__module__", None) == home.__name__ and not name.startswith("_") and hasattr(np, name)
 } | {
@@ -87,6 +88,13 @@ FUNCTIONS: dict[Any, Callable] = {
     np.iscomplexobj: lambda x: x.dtype.kind == "c",
     np.isrealobj: lambda x: x.dtype.kind != "c",
 }
+
+COMPLEX = (
+    "its results are complex in general, and complex derivatives are not supported: compute real and imaginary parts "
+    "as real arrays (a discrete Fourier transform is two products, with the matrices np.cos(a) and -np.sin(a) of the "
+    "angles a)"
+)
+COMPLEX_VALUED = {"eig", "eigvals", "roots", "sort_complex"}
 
 REMEDIES = {
     "copyto": "to fill an array with a traced value use tapegrad.full(shape, value)",
@@ -112,7 +120,7 @@ def _booleans(symbol: str, primitive: Primitive, *args: Any) -> Any:
 
 def missing(name: str, module: str = "numpy") -> UnsupportedPrimitive:
     """The error for a NumPy function without a rule."""
-    remedy = REMEDIES.get(
+    remedy = COMPLEX if module in ("numpy.fft", "numpy.lib.scimath") or name in COMPLEX_VALUED else REMEDIES.get(
         name,
         "build it from supported functions, or register it: f = tapegrad.primitive(numpy_function), then "
         "f.defvjp(lambda g, ans, x: ...)",
@@ -189,6 +197,13 @@ def _refuse_write(self: Tensor, key: Any, value: Any) -> None:
         "a traced array cannot be written to (x[...] = value): its gradient would be lost. Use np.where(mask, "
         "value, x), "
         "np.concatenate, or tapegrad.index_update(x, index, value), which return a new array"
+    )
+
+
+def _refuse_view(self: Tensor, *args: Any, **kwargs: Any) -> None:
+    raise UnsupportedPrimitive(
+        "view: the memory of a traced array cannot be read as another dtype, which has no derivative; convert it with "
+        "x.astype(dtype)"
     )
 
 
@@ -296,6 +311,9 @@ def install() -> None:
     Tensor.any, Tensor.all = _method(reductions.any_), _method(reductions.all_)  # type: ignore[attr-defined]
     Tensor.flatten, Tensor.copy = _method(shapes.ravel), lambda self: self  # type: ignore[attr-defined]
     Tensor.reshape, Tensor.transpose = _shape_method(shapes.reshape), _shape_method(shapes.transpose)  # type: ignore[attr-defined]
+    Tensor.real, Tensor.imag = property(parts.real), property(parts.imag)  # type: ignore[attr-defined]
+    Tensor.conj = Tensor.conjugate = _method(parts.conjugate)  # type: ignore[attr-defined]
+    Tensor.view = _refuse_view  # type: ignore[attr-defined]
     Tensor.item = Tensor.tolist = _refuse_number  # type: ignore[attr-defined]
     Tensor.T = property(shapes.transpose)  # type: ignore[attr-defined]
 

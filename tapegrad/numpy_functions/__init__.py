@@ -4,8 +4,8 @@
 supported; what is missing from a signature is refused by name.
 """
 
-from . import common, convolution, creation, products, reductions, selection, shapes, special, windows
+from . import common, convolution, creation, parts, products, reductions, selection, shapes, special, windows
 
 __all__ = [
-    "common", "convolution", "creation", "products", "reductions", "selection", "shapes", "special", "windows",
+    "common", "convolution", "creation", "parts", "products", "reductions", "selection", "shapes", "special", "windows",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import DtypeError, OptionError, ShapeError
 from ..primitives.indexing import concrete, index
 from ..primitives.registry import is_inexact
-from ..tensor import Tensor, aval_of
+from ..tensor import Tensor, aval_of, complex_refused, is_complex
 from .common import asarray
 from .selection import where
 from .shapes import astype, broadcast_to, moveaxis, ravel
@@ -43,6 +43,8 @@ def full(shape: int | Sequence[int], fill_value: Any, dtype: Any = None) -> Any:
     >>> full((2,), 3.0)
     array([3., 3.])
     """
+    if dtype is not None and is_complex(fill_value) and np.dtype(dtype).kind != "c":
+        raise complex_refused("full", f"a complex value for the dtype {np.dtype(dtype)}")
     if not isinstance(fill_value, (list, tuple, Tensor)):
         return np.full(shape, fill_value, dtype)
     value = array(fill_value, dtype)
