@@ -11,6 +11,8 @@ from . import errors as errors
 from . import numpy_protocols as _numpy_protocols  # noqa: F401 - gives Tensor its operators
 from .batching import vmap as vmap
 from .functions import binary_cross_entropy as binary_cross_entropy
+from .functions import erf as erf
+from .functions import gelu as gelu
 from .functions import log_softmax as log_softmax
 from .functions import logsumexp as logsumexp
 from .functions import mse as mse
@@ -23,10 +25,15 @@ from .jacobians import elementwise_grad as elementwise_grad
 from .jacobians import hessian as hessian
 from .jacobians import hvp as hvp
 from .jacobians import jacobian as jacobian
+from .numpy_functions.convolution import avg_pool as avg_pool
+from .numpy_functions.convolution import conv as conv
+from .numpy_functions.convolution import conv_transpose as conv_transpose
+from .numpy_functions.convolution import max_pool as max_pool
 from .numpy_functions.creation import array as array
 from .numpy_functions.creation import full as full
 from .numpy_functions.creation import index_add as index_add
 from .numpy_functions.creation import index_update as index_update
+from .numpy_functions.creation import linspace as linspace
 from .numpy_functions.selection import take_from as take
 from .pytree import leaves as tree_leaves
 from .pytree import map as tree_map
@@ -50,10 +57,11 @@ __version__ = "0.1.0"
 _SUBPACKAGES = ("analysis", "backends", "cells", "symbolic", "tasks", "testing", "training")
 
 __all__ = [
-    "Tape", "Tensor", "array", "backend", "binary_cross_entropy", "checkpoint", "custom_jvp", "custom_vjp",
-    "elementwise_grad", "errors", "full", "grad", "hessian", "hvp", "index_add", "index_update", "jacobian", "jvp",
-    "log_softmax", "logsumexp", "mse", "primitive", "relu", "scan", "sigmoid", "softmax", "softmax_cross_entropy",
-    "softplus", "stop_gradient", "take", "trace", "tree_leaves", "tree_map", "value_and_grad", "vjp", "vmap",
+    "Tape", "Tensor", "array", "avg_pool", "backend", "binary_cross_entropy", "checkpoint", "conv",
+    "conv_transpose", "custom_jvp", "custom_vjp", "elementwise_grad", "erf", "errors", "full", "gelu", "grad",
+    "hessian", "hvp", "index_add", "index_update", "jacobian", "jvp", "linspace", "log_softmax", "logsumexp",
+    "max_pool", "mse", "primitive", "relu", "scan", "sigmoid", "softmax", "softmax_cross_entropy", "softplus",
+    "stop_gradient", "take", "trace", "tree_leaves", "tree_map", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .errors import TracingError, UnsupportedPrimitive
-from .numpy_functions import linalg, products, reductions, selection, shapes
+from .numpy_functions import linalg, parts, products, reductions, selection, shapes, special, windows
 from .numpy_functions.common import asarray
-from .numpy_functions.creation import full
+from .numpy_functions.creation import full, linspace
 from .primitives import elementwise as ew
 from .primitives.contract import matmul
 from .primitives.indexing import concrete, index
@@ -36,6 +36,7 @@ UFUNCS: dict[Any, Any] = {
     np.square: lambda x: x * x,
     np.reciprocal: lambda x: 1.0 / x,
     np.positive: lambda x: x,
+    np.conjugate: parts.conjugate,
     np.fabs: ew.absolute,
     np.exp2: lambda x: ew.exp(x * LN2),
     np.log2: lambda x: ew.log(x) / LN2,
@@ -65,7 +66,7 @@ REDUCE: dict[Any, Callable] = {
 
 FUNCTIONS: dict[Any, Callable] = {
     getattr(np, name): function
-    for home in (reductions, shapes, selection, products)
+    for home in (parts, reductions, shapes, selection, products, windows)
     for name, function in vars(home).items()
     if getattr(function, "__module__", None) == home.__name__ and not name.startswith("_") and hasattr(np, name)
 } | {
@@ -78,6 +79,7 @@ FUNCTIONS: dict[Any, Callable] = {
     np.amin: reductions.min,
     np.any: reductions.any_,
     np.all: reductions.all_,
+    np.lib.stride_tricks.sliding_window_view: windows.sliding_window_view,
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
@@ -86,10 +88,18 @@ FUNCTIONS: dict[Any, Callable] = {
     np.full_like: lambda a, fill_value, dtype=None: full(a.shape, fill_value, dtype or a.dtype),
     np.empty_like: lambda a, dtype=None: np.empty(a.shape, dtype or a.dtype),
     np.copy: lambda a: a,
+    np.linspace: linspace,
     np.result_type: lambda *args: np.result_type(*[a.dtype if isinstance(a, Tensor) else a for a in args]),
     np.iscomplexobj: lambda x: x.dtype.kind == "c",
     np.isrealobj: lambda x: x.dtype.kind != "c",
 }
+
+COMPLEX = (
+    "its results are complex in general, and complex derivatives are not supported: compute real and imaginary parts "
+    "as real arrays (a discrete Fourier transform is two products, with the matrices np.cos(a) and -np.sin(a) of the "
+    "angles a)"
+)
+COMPLEX_VALUED = {"eig", "eigvals", "roots", "sort_complex"}
 
 REMEDIES = {
     "copyto": "to fill an array with a traced value use tapegrad.full(shape, value)",
@@ -115,7 +125,7 @@ def _booleans(symbol: str, primitive: Primitive, *args: Any) -> Any:
 
 def missing(name: str, module: str = "numpy") -> UnsupportedPrimitive:
     """The error for a NumPy function without a rule."""
-    remedy = REMEDIES.get(
+    remedy = COMPLEX if module in ("numpy.fft", "numpy.lib.scimath") or name in COMPLEX_VALUED else REMEDIES.get(
         name,
         "build it from supported functions, or register it: f = tapegrad.primitive(numpy_function), then "
         "f.defvjp(lambda g, ans, x: ...)",
@@ -138,7 +148,9 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: 
             )
         handler = UFUNCS.get(ufunc)
         if handler is None:
-            raise missing(ufunc.__name__)
+            handler = special.found(ufunc)
+            if handler is None:
+                raise missing(ufunc.__name__, special.origin(ufunc))
         if any(isinstance(x, (list, tuple)) for x in inputs):
             inputs = tuple([asarray(x) for x in inputs])
         return apply(handler, inputs) if isinstance(handler, Primitive) else handler(*inputs)
@@ -149,7 +161,7 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: 
     if method == "outer" and len(inputs) == 2:
         x, y = (asarray(v) for v in inputs)
         return ufunc(shapes.reshape(x, x.shape + (1,) * len(y.shape)), y)
-    raise missing(f"{ufunc.__name__}.{method}")
+    raise missing(f"{ufunc.__name__}.{method}", special.origin(ufunc))
 
 
 def _array_function(self: Tensor, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
@@ -190,6 +202,13 @@ def _refuse_write(self: Tensor, key: Any, value: Any) -> None:
         "a traced array cannot be written to (x[...] = value): its gradient would be lost. Use np.where(mask, "
         "value, x), "
         "np.concatenate, or tapegrad.index_update(x, index, value), which return a new array"
+    )
+
+
+def _refuse_view(self: Tensor, *args: Any, **kwargs: Any) -> None:
+    raise UnsupportedPrimitive(
+        "view: the memory of a traced array cannot be read as another dtype, which has no derivative; convert it with "
+        "x.astype(dtype)"
     )
 
 
@@ -297,6 +316,9 @@ def install() -> None:
     Tensor.any, Tensor.all = _method(reductions.any_), _method(reductions.all_)  # type: ignore[attr-defined]
     Tensor.flatten, Tensor.copy = _method(shapes.ravel), lambda self: self  # type: ignore[attr-defined]
     Tensor.reshape, Tensor.transpose = _shape_method(shapes.reshape), _shape_method(shapes.transpose)  # type: ignore[attr-defined]
+    Tensor.real, Tensor.imag = property(parts.real), property(parts.imag)  # type: ignore[attr-defined]
+    Tensor.conj = Tensor.conjugate = _method(parts.conjugate)  # type: ignore[attr-defined]
+    Tensor.view = _refuse_view  # type: ignore[attr-defined]
     Tensor.item = Tensor.tolist = _refuse_number  # type: ignore[attr-defined]
     Tensor.T = property(shapes.transpose)  # type: ignore[attr-defined]
     Tensor.mT = property(linalg.matrix_transpose)  # type: ignore[attr-defined]

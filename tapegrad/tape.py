@@ -104,7 +104,7 @@ class ReverseTape(Tape):
                 slots.append(arg.slot)
                 continue
             # The caller may write into an array before the backward walk reads it.
-            values.append(constant(arg, primitive.reads_inputs) if isinstance(arg, UNSETTLED) else arg)
+            values.append(constant(arg, primitive.reads_inputs, primitive.name) if isinstance(arg, UNSETTLED) else arg)
             slots.append(-1)
         if primitive.differentiable and max(slots) >= 0:
             if primitive.augment is not None:
@@ -171,10 +171,12 @@ class AbstractTape(Tape):
                 values.append(arg.value)
                 slots.append(arg.slot)
             elif isinstance(arg, (Tensor, np.ndarray)):
-                held = self.capture(arg)
+                held = self.capture(arg, primitive.name)
                 values.append(held.value)
                 slots.append(held.slot)
             else:
+                if isinstance(arg, UNSETTLED):
+                    raise complex_refused(primitive.name)
                 values.append(arg)
                 slots.append(-1)
         ans = primitive.abstract(*values, **options)
@@ -183,14 +185,14 @@ class AbstractTape(Tape):
                 raise complex_refused(primitive.name)
         return self.record(primitive, values, slots, options, ans)
 
-    def capture(self, value: Any) -> Tensor:
+    def capture(self, value: Any, name: str = "constant") -> Tensor:
         """The input that stands for a captured array or outer Tensor."""
         _, held = self._captured.get(id(value), (None, None))
         if held is not None and _unchanged(self.consts[held.slot], value):
             return held
         slot = len(self.nodes)
         self.nodes.append(None)
-        self.consts[slot] = _snapshot(value)
+        self.consts[slot] = _snapshot(value, name)
         held = Tensor(self, aval_of(value), slot)
         self._captured[id(value)] = value, held  # keeping the value keeps its id from being given again
         return held
@@ -214,11 +216,11 @@ class AbstractTape(Tape):
         return self.structures[1].unflatten(run(self, leaves))
 
 
-def _snapshot(value: Any) -> Any:
+def _snapshot(value: Any, name: str) -> Any:
     """What a captured array holds now, which nobody can write into later."""
     if not isinstance(value, np.ndarray):
         return value
-    held = constant(value)
+    held = constant(value, name=name)
     if held is not value:
         held.flags.writeable = False
     return held

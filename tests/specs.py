@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy.special
 from hypothesis import strategies as st
 
 import tapegrad as tg
@@ -17,6 +18,7 @@ from tapegrad.primitives import Primitive, primitives
 from tests.strategies import calls, linalg
 
 INF = np.inf
+ROOT_PI = np.sqrt(np.pi)
 PRIMITIVES: dict[str, Primitive] = {p.name: p for p in primitives()}
 
 
@@ -188,6 +190,53 @@ INDEXING = [
     Spec("scatter", calls.writes(), calls.written),
 ]
 
+
+
+def scipy_row(name: str, low: float, high: float, away_from: tuple = (), where: str = "", **rest: Any) -> Spec:
+    """A function of ``scipy.special`` with one argument."""
+    reference = getattr(scipy.special, where or name)
+    return Spec(name, calls.elementwise((low, high, away_from)), reference, **rest)
+
+
+def scipy_pair(name: str, x: tuple, y: tuple, **rest: Any) -> Spec:
+    return Spec(name, calls.elementwise(x, y), getattr(scipy.special, name), **rest)
+
+
+def orders(name: str, low: float, high: float, away_from: tuple = ()) -> Spec:
+    """A function with orders in front, which are integers since it has no derivative by them."""
+    return Spec(name, calls.with_orders((1, 3), (low, high, away_from)), getattr(scipy.special, name), mixed=False)
+
+
+SHARES = (0.1, 0.9, ())
+SIZES = (0.4, 3.0, ())
+SPECIAL = [
+    scipy_row("erf", -2.0, 2.0, points=(Point((INF,), (0.0,)), Point((-INF,), (0.0,)), Point((0.0,), (2 / ROOT_PI,)))),
+    scipy_row("erfc", -2.0, 2.0, points=(Point((INF,), (0.0,)), Point((0.0,), (-2 / ROOT_PI,)))),
+    scipy_row("erfcx", -1.5, 3.0, points=(Point((0.0,), (-2 / ROOT_PI,)),)),
+    scipy_row("erfinv", -0.8, 0.8, points=(Point((0.0,), (ROOT_PI / 2,)), Point((1.0,), (INF,)))),
+    scipy_row("ndtri", 0.1, 0.9, points=(Point((0.5,), (np.sqrt(2.0) * ROOT_PI,)), Point((0.0,), (INF,)))),
+    scipy_row("log_ndtr", -3.0, 2.0, points=(
+        Point((-50.0,), (50.01998404787,)), Point((-1e4,), (1e4 + 1e-4,)), Point((50.0,), (0.0,)))),
+    Spec("zeta", calls.with_orders((2, 4), SIZES), scipy.special.zeta, mixed=False),
+    scipy_row("digamma", 0.4, 3.0, points=(Point((1.0,), (np.pi**2 / 6,)), Point((INF,), (0.0,)))),
+    scipy_row("gammaln", 0.4, 3.0, points=(Point((1.0,), (-np.euler_gamma,)), Point((0.0,), (-INF,)))),
+    scipy_row("gamma", 0.4, 3.0, points=(Point((1.0,), (-np.euler_gamma,)),)),
+    scipy_pair("betaln", SIZES, SIZES, points=(Point((1.0, 1.0), (-1.0, -1.0)),)),
+    scipy_pair("beta", SIZES, SIZES, points=(Point((1.0, 1.0), (-1.0, -1.0)),)),
+    orders("gammainc", 0.4, 3.0),
+    orders("gammaincc", 0.4, 3.0),
+    Spec("betainc", calls.with_orders((1, 3), (1, 3), SHARES), scipy.special.betainc, mixed=False),
+    scipy_pair("xlogy", (-2.0, 2.0, ()), (0.3, 3.0, ()), points=(
+        Point((0.0, 2.0), (np.log(2.0), 0.0)), Point((0.0, 0.0), (None, 0.0)), Point((0.0, INF), (INF, 0.0)))),
+    scipy_pair("xlog1py", (-2.0, 2.0, ()), (-0.7, 3.0, ()), points=(
+        Point((0.0, 1.0), (np.log(2.0), 0.0)), Point((0.0, -1.0), (None, 0.0)))),
+    orders("iv", 0.3, 3.0),
+    orders("ive", -3.0, 3.0, (0.0,)),
+    orders("jv", 0.3, 3.0),
+    orders("yv", 0.8, 3.0),
+    scipy_row("expi", 0.3, 3.0),
+]  # fmt: skip
+
 THREE = np.array([1.0, 3.0, 3.0])
 REDUCTIONS = [
     Spec("sum", calls.reductions(), np.sum, single=1e-3),
@@ -289,11 +338,9 @@ CONTROL = [
         step, w, state, xs, **call.options)),
 ]  # fmt: skip
 
-OF_ARRAYS = (PRODUCTS, INDEXING, REDUCTIONS, SHAPING, LINALG)
-SPECS = {
-    row.name: row
-    for table in (ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, *OF_ARRAYS, CONTROL)
-    for row in table
-}
+TABLES = (
+    ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, PRODUCTS, INDEXING, REDUCTIONS, SHAPING, LINALG, SPECIAL, CONTROL
+)  # fmt: skip
+SPECS = {row.name: row for table in TABLES for row in table}
 SMOOTH = [row for row in SPECS.values() if row.order]
 __all__ = ["PRIMITIVES", "SMOOTH", "SPECS", "Point", "Spec"]

@@ -4,6 +4,21 @@
 supported; what is missing from a signature is refused by name.
 """
 
-from . import common, creation, linalg, products, reductions, selection, shapes
+from . import (
+    common,
+    convolution,
+    creation,
+    linalg,
+    parts,
+    products,
+    reductions,
+    selection,
+    shapes,
+    special,
+    windows,
+)  # fmt: skip
 
-__all__ = ["common", "creation", "linalg", "products", "reductions", "selection", "shapes"]
+__all__ = [
+    "common", "convolution", "creation", "linalg", "parts", "products", "reductions", "selection", "shapes", "special",
+    "windows",
+]  # fmt: skip

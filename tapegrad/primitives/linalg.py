@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, LinAlgError
-from ..tensor import Aval, apply
+from ..tensor import Aval, apply, complex_refused
 from .registry import Primitive, like, shape_of
 
 
@@ -53,6 +53,8 @@ class Stacked(Primitive):
                 f"{self.name}: an argument of shape {shape}; the last two axes must be of equal length, for a "
                 "matrix that is not square there are np.linalg.lstsq, pinv, qr and svd"
             )
+        if dtype.kind == "c":
+            raise complex_refused(self.name)
         if dtype not in (np.float32, np.float64):
             raise DtypeError(
                 f"{self.name}: an argument of dtype {dtype}; linear algebra is done in float32 and float64: convert "

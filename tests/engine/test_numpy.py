@@ -101,6 +101,18 @@ BY_NAME = {
     "vstack": [lambda x: np.vstack([x, Y]), lambda x: np.vstack([x[0], Y[0]])],
     "where": [lambda x: np.where(MASK, x, Y), lambda x: np.where(x > 1, x, 0.0), lambda x: np.where(MASK, 1, x)],
     "zeros_like": [lambda x: np.zeros_like(x) + x],
+    # ---- windows, and what is real ----
+    "convolve": [lambda x: np.convolve(x[0], x[1]), lambda x: np.convolve(x[0, :2], Y[0], "same")],
+    "correlate": [lambda x: np.correlate(x[0], x[1]), lambda x: np.correlate(x[0, :2], Y[0], "full")],
+    "sliding_window_view": [lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 2))],
+    "linspace": [lambda x: np.linspace(x, 2.0, 3), lambda x: np.linspace(x[0], x[1], 4, endpoint=False, axis=1)],
+    "real": [lambda x: np.real(x) * x],
+    "imag": [lambda x: np.imag(x) * x],
+    "conjugate": [lambda x: np.conjugate(x), lambda x: x.conj() * x],
+    "angle": [lambda x: np.angle(-x) * x, lambda x: np.angle(-x, deg=True) + x],
+    "real_if_close": [lambda x: np.real_if_close(x)],
+    "isreal": [lambda x: np.isreal(x) * x],
+    "iscomplex": [lambda x: np.iscomplex(x) * x],
     # ---- functions of elements ----
     "arccosh": [lambda x: np.arccosh(x + 1)],
     "arcsin": [lambda x: np.arcsin(x / 3)],

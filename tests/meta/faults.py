@@ -147,8 +147,11 @@ BROADCASTING = [
 
 # ---- mutants that are no faults, and why ----
 READS_ANS = {
-    "rev": "divide power exp expm1 sqrt logistic tan tanh max min solve pinv cholesky eigh svd qr".split(),
-    "fwd": "divide power exp expm1 sqrt logistic tan tanh max min solve pinv cholesky eigh svd qr".split(),
+    mode: (
+        "divide power exp expm1 sqrt logistic tan tanh max min solve pinv cholesky eigh svd qr erfcx erfinv ndtri "
+        "gamma beta ive"
+    ).split()
+    for mode in ("rev", "fwd")
 }
 EQUIVALENT = {
     (f"{mode}: wrong ans", row.name): "its rule does not read ans, or only its shape and dtype"

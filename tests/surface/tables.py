@@ -1,5 +1,5 @@
 """All rows of the surface."""
 
-from tests.surface import elementwise, linalg
+from tests.surface import convolution, elementwise, linalg, special
 
-ROWS = [*elementwise.ROWS, *linalg.ROWS]
+ROWS = [*elementwise.ROWS, *linalg.ROWS, *special.ROWS, *convolution.ROWS]
