@@ -44,6 +44,8 @@ from .transforms import jvp as jvp
 from .transforms import value_and_grad as value_and_grad
 from .transforms import vjp as vjp
 from .user_primitives import primitive as primitive
+from .watching import detect_anomaly as detect_anomaly
+from .watching import tape_memory as tape_memory
 
 __version__ = "0.1.0"
 
