@@ -10,6 +10,7 @@ from typing import Any as _Any
 from . import errors as errors
 from . import numpy_protocols as _numpy_protocols  # noqa: F401 - gives Tensor its operators
 from .batching import vmap as vmap
+from .freezing import freeze as freeze
 from .functions import binary_cross_entropy as binary_cross_entropy
 from .functions import log_softmax as log_softmax
 from .functions import logsumexp as logsumexp
@@ -53,9 +54,10 @@ _SUBPACKAGES = ("analysis", "backends", "cells", "symbolic", "tasks", "testing",
 
 __all__ = [
     "Tape", "Tensor", "array", "backend", "binary_cross_entropy", "checkpoint", "custom_jvp", "custom_vjp",
-    "elementwise_grad", "errors", "full", "grad", "hessian", "hvp", "index_add", "index_update", "jacobian", "jvp",
-    "log_softmax", "logsumexp", "mse", "primitive", "relu", "scan", "sigmoid", "softmax", "softmax_cross_entropy",
-    "softplus", "stop_gradient", "take", "trace", "tree_leaves", "tree_map", "value_and_grad", "vjp", "vmap",
+    "detect_anomaly", "elementwise_grad", "errors", "freeze", "full", "grad", "hessian", "hvp", "index_add",
+    "index_update", "jacobian", "jvp", "log_softmax", "logsumexp", "mse", "primitive", "relu", "scan", "sigmoid",
+    "softmax", "softmax_cross_entropy", "softplus", "stop_gradient", "take", "tape_memory", "trace", "tree_leaves",
+    "tree_map", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 

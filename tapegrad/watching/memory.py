@@ -141,6 +141,8 @@ def _loop(place: Place | None, node: Node) -> Loop:
     """What a loop keeps now, and what it would keep in chunks of about the square root of its length."""
     step, steps = node.options["step"], node.options["length"]
     kept = sum(array.nbytes for value in node.options["saved"] if (array := _owner(value)) is not None)
+    if any(inner is not None and inner.primitive.family == "control" for inner in step.tape.nodes):
+        return Loop(place, steps, kept, kept)  # a loop over chunks, or one that computes again already
     every = max(1, math.isqrt(steps))
     states = [_owner(value) for value in node.ans[: step.state]]
     state = sum(value.nbytes for value in states if value is not None)

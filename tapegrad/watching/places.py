@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NamedTuple
 
-from .. import parting, tape, tracing, transforms
+from .. import parting, tape, tracing
 from ..primitives.registry import Primitive
 
 RUN, WALK, PARTED = tape.run.__code__, tape.backward.__code__, parting.parted.__code__
-# These begin something new: what is outside of them says nothing about what is done inside.
-BEGINNINGS = frozenset((tracing.trace_flat.__code__, transforms.vjp.__code__, transforms.jvp.__code__))
+# This begins something new: what is outside of it says nothing about what is done inside.
+TRACED = tracing.trace_flat.__code__
 MACHINERY = ("base", "calls", "checks", "stacked")  # modules of tapegrad.cells that hold no equations
 
 
@@ -95,7 +95,7 @@ def place_of(frame: FrameType) -> Place | None:
             made = at.f_locals.get("self")
             if isinstance(made, Primitive):
                 rules.append(("forward mode", made.name))
-        elif code in BEGINNINGS and found is not None:
+        elif code is TRACED and found is not None:
             break
         through = _called(at) or through
     return None if found is None else found._replace(rules=tuple(rules))
@@ -114,5 +114,6 @@ def _called(frame: FrameType) -> str:
 
 def name_of(primitive: Primitive, options: dict[str, Any] | None = None) -> str:
     """What an operation is called in a message: custom rules by the function that they belong to."""
-    owner = getattr((options or {}).get("rule"), "owner", None)
+    rule = (options or {}).get("rule")
+    owner = getattr(getattr(rule, "rule", rule), "owner", None)  # that of a batched rule
     return primitive.name if owner is None else f"the custom rule of {owner.__name__}"
