@@ -77,11 +77,14 @@ class tape_memory:  # noqa: N801 - read as `with tape_memory() as report:`
     ['arguments', 'multiply', 'sin']
     """
 
+    def __init__(self) -> None:
+        self._entered: list[watched] = []
+
     def __enter__(self) -> TapeMemory:
         report = TapeMemory()
-        self._watched = watched(reports=(report,))
-        self._watched.__enter__()
+        self._entered.append(watched(reports=(report,)))
+        self._entered[-1].__enter__()
         return report
 
     def __exit__(self, *error: Any) -> None:
-        self._watched.__exit__(*error)
+        self._entered.pop().__exit__(*error)

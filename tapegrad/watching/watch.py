@@ -84,12 +84,11 @@ class watched:  # noqa: N801 - read as `with watched(...)`
 
     def __init__(self, checking: bool = False, reports: tuple[TapeMemory, ...] = ()):
         self.checking, self.reports = checking, reports
-        self.tokens: list[Any] = []
 
     def __enter__(self) -> None:
         outer = WATCH.get()
         checking, reports = (outer.checking, outer.reports) if outer is not None else (False, ())
-        self.tokens.append(WATCH.set(Watch(self.checking or checking, self.reports + reports)))
+        self.token = WATCH.set(Watch(self.checking or checking, self.reports + reports))
 
     def __exit__(self, *error: Any) -> None:
-        WATCH.reset(self.tokens.pop())
+        WATCH.reset(self.token)

@@ -103,6 +103,43 @@ def test_what_a_loop_keeps_is_named_as_in_its_step(backend):
     assert 'checkpoint="sqrt" on the loop of 100 steps would keep about' in str(report)
 
 
+def test_the_names_are_those_of_the_arrays():
+    def step(params, state, x):
+        wide = np.tanh(x @ params)
+        narrow = np.sin(wide[:, :2])
+        single = np.exp(np.sum(narrow))
+        return state * single + np.sum(wide), state * narrow[0, 0]
+
+    xs = np.ones((7, 3, 4))
+    with tg.tape_memory() as report:
+        tg.grad(lambda p: np.sum(tg.scan(step, p, np.array(0.5), xs)[1]))(np.ones((4, 5)) / 10)
+    shapes = {row.name.removeprefix("keeps "): row.shape for row in report.rows if row.name}
+    assert shapes["wide"] == (7, 3, 5)
+    assert shapes["single"] == (7,)
+    assert shapes["state"] == (7,)
+    assert shapes.get("narrow", (7, 3, 2)) == (7, 3, 2)
+
+
+def test_the_outer_tape_counts_while_an_inner_one_is_fullest():
+    def f(x):
+        y = np.sum(np.sin(x))
+        inner = tg.grad(lambda z: np.sum(np.cos(z)))(np.ones(5000))
+        return y * inner[0]
+
+    with tg.tape_memory() as report:
+        tg.grad(f)(np.ones(100))
+    assert report.total == 2 * 800 + 2 * 40000
+
+
+def test_a_report_may_be_asked_for_again():
+    again = tg.tape_memory()
+    with again as outer:
+        with again as inner:
+            tg.grad(np.sum)(np.ones(10))
+        tg.grad(np.sum)(np.ones(20))
+    assert (inner.total, outer.total) == (80, 160)
+
+
 def test_what_checkpoint_is_said_to_save_is_what_it_saves():
     loss = lambda params, **options: np.sum(CELL(params, XS, **options)[1])  # noqa: E731
     with tg.tape_memory() as whole:
