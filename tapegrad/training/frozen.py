@@ -51,4 +51,10 @@ class Frozen:
         mask = mask_of(params, self.mask, "Frozen")
         free = pytree.map(lambda g, m: np.where(m, np.zeros_like(g), g) if np.any(m) else g, grads, mask)
         new, state = self.optimizer.update(free, state, params)
-        return pytree.map(lambda n, p, m: np.where(m, p, n)[()] if np.any(m) else n, new, params, mask), state
+        return pytree.map(_kept, new, params, mask), state
+
+
+def _kept(new: Any, old: Any, mask: Any) -> Any:
+    """The old elements where the mask is True."""
+    kept: Any = np.where(mask, old, new) if np.any(mask) else new
+    return kept[()] if np.ndim(kept) == 0 else kept
