@@ -1,31 +1,22 @@
 """detect_anomaly: the first value that is not finite is found, named, and found where it is."""
 
 import re
+import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.cells import GRU, LSTM
 from tapegrad.errors import NonFiniteError
+from tests.watching import lines
+from tests.watching.lines import said
 
 X = np.array([[1.0, 2.0, 0.0], [3.0, 4.0, 5.0]])
 SOURCE = Path(__file__).read_text(encoding="utf-8").splitlines()
-
-
-def line_of(mark):
-    """The number of the line that ends in a mark."""
-    (found,) = [number for number, line in enumerate(SOURCE, 1) if line.endswith(f"# {mark}")]
-    return found
-
-
-def said(f, *args):
-    """What the error says that detect_anomaly raises."""
-    with tg.detect_anomaly(), pytest.raises(NonFiniteError) as caught:
-        f(*args)
-    return str(caught.value)
+line_of = partial(lines.line_of, __file__)
 
 
 def roots(x):
@@ -166,159 +157,14 @@ def test_a_plain_tape_is_looked_at():
     tape = tg.trace(logs)(X)
     message = said(tape, X)
     assert message.startswith("log: ")
-    assert "test_anomaly.py" in message
+    assert "lines.py:" in message  # it was not watched as it was made: the line is that of the call
+    assert f"{__file__}:{line_of('logs')}, in logs" in said(lambda: tg.trace(logs)(X)(X))
 
 
 def test_sums_of_finite_cotangents_may_overflow():
     message = said(tg.grad(lambda x: 1e308 * x + 1e308 * x), 0.5)
     assert "the sum of the cotangents of its result" in message
     assert "the numbers grow beyond what float64 holds" in message
-
-
-# ---- loops ----
-def walk(params, state, x):
-    moved = state + x * params
-    length = np.sqrt(moved * moved)  # walk
-    return length, length
-
-
-XS = np.ones((9, 3))
-XS[4, 1] = -5.0  # the state is 5 there, so that it becomes 0 in the fifth step
-
-
-def walked(p, **options):
-    return np.sum(tg.scan(walk, p, np.ones(3), XS, **options)[1])
-
-
-@pytest.mark.parametrize("options", [{}, {"checkpoint": 3}, {"checkpoint": "sqrt"}, {"checkpoint": 4},
-                                     {"backend": "numba"}, {"backend": "reference"}])  # fmt: skip
-def test_the_step_and_row_of_a_backward_loop(options):
-    message = said(tg.grad(lambda p: walked(p, **options)), 1.0)
-    assert "in the backward pass" in message
-    assert "at step t = 4, row b = 1 of a loop, which runs from the last step to the first" in message
-    assert "it is a part of the backward rule of sqrt" in message
-    assert f"{__file__}:{line_of('walk')}, in walk" in message
-
-
-def test_the_step_of_other_modes():
-    message = said(lambda: tg.jvp(walked, (1.0,), (1.0,)))
-    assert "in forward mode: " in message
-    assert "at step t = 4, row b = 1 of a loop\n" in message
-    assert "the forward mode rule of sqrt" in message
-    second = said(lambda: tg.grad(tg.grad(lambda p: walked(p * p)))(1.0))
-    assert "at step t = 4" in second
-    assert f"{__file__}:{line_of('walk')}" in second
-    batched = said(lambda: tg.vmap(tg.grad(walked))(np.array([2.0, 1.0])))
-    assert "at step t = 4" in batched
-    inner = said(lambda: tg.scan(lambda p, s, x: (s, tg.grad(walked)(p * x)), 0.5, 0.0, np.array([1.0, 2.0])))
-    assert "at step t = 4, row b = 1 of a loop" in inner
-    assert "at step t = 1 of a loop" in inner
-
-
-def falling(params, state, x):
-    state = state - 1.0
-    return state, np.log(state * params) * x  # falling
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-def test_the_step_of_a_forward_loop(reverse):
-    start = np.array([9.0, 4.0])
-    message = said(lambda: tg.scan(falling, 1.0, start, np.ones((6, 2)), reverse=reverse))
-    assert "log: finite numbers gave -inf in the forward pass" in message
-    assert f"at step t = {2 if reverse else 3}, row b = 1 of a loop" in message
-    assert f"{__file__}:{line_of('falling')}, in falling" in message
-
-
-def test_a_step_whose_tape_was_known_before_is_traced_anew():
-    def step(params, state, x):
-        return np.sqrt((state + x * params) ** 2), x  # known before
-
-    def known(p):
-        return np.sum(tg.scan(step, p, np.ones(3), XS)[0])
-
-    with np.errstate(all="ignore"):
-        assert np.isnan(tg.grad(known)(1.0))
-    assert f"{__file__}:{line_of('known before')}, in step" in said(tg.grad(known), 1.0)
-    with np.errstate(all="ignore"):
-        assert np.isnan(tg.grad(known)(1.0))
-
-
-def test_a_sum_over_time_may_overflow():
-    big = np.full(3, 9e307)
-    message = said(lambda: tg.grad(lambda p: np.sum(tg.scan(lambda p, s, x: (s, p * x), p, 0.0, big)[1]))(1e-9))
-    assert "sum: finite numbers gave inf" in message
-    assert "at step t = 1 of a loop" in message
-
-
-def test_cells_are_named_with_their_equation_and_the_call():
-    cell = LSTM(2, 3)
-    params = tg.tree_map(lambda p: p * 1e308, cell.init(np.random.default_rng(0), dtype=np.float64))
-    message = said(lambda: cell(params, np.ones((4, 2, 2))))
-    assert re.search(r"cells/lstm\.py:\d+, in step: ", message)
-    assert f"called at {__file__}:" in message
-
-
-# ---- what is no anomaly ----
-MASK = np.array([[True, False, True], [True, True, False]])
-HARMLESS = {
-    "softmax": lambda x: np.sum(tg.softmax(np.where(MASK, x, -np.inf)) * X),
-    "log_softmax": lambda x: np.sum(np.where(MASK, tg.log_softmax(np.where(MASK, x, -np.inf)), 0.0)),
-    "logsumexp": lambda x: np.sum(tg.logsumexp(np.where(MASK, x, -np.inf), axis=-1)),
-    "logsumexp of nothing": lambda x: np.sum(np.exp(tg.logsumexp(np.where(MASK[:1], x, -np.inf)[:, 1:2], axis=-1))),
-    "a mask that is added": lambda x: np.sum(tg.softmax(x + np.where(MASK, 0.0, -np.inf)) * X),
-    "cross entropy": lambda x: tg.softmax_cross_entropy(np.where(MASK, x, -np.inf), np.array([0, 1])),
-    "large logits": lambda x: tg.softmax_cross_entropy(1e4 * x, np.array([0, 1])),
-    "binary": lambda x: tg.binary_cross_entropy(np.where(MASK, 1e4 * x, -np.inf), MASK * 1.0),
-    "sigmoid and softplus": lambda x: np.sum(tg.sigmoid(1e4 * x) + tg.softplus(-1e4 * x)),
-    "maximum": lambda x: np.sum(np.max(np.where(MASK, x, -np.inf), axis=1)),
-    "NaN that is masked": lambda x: np.sum(np.where(MASK, x * np.where(MASK, 1.0, np.nan), 0.0)),
-    "rows of NaN in a product": lambda x: np.sum(np.where(MASK[:, 1:2], (x * np.where(MASK, 1.0, np.nan)) @ X.T, 0.0)),
-    "powers of 0": lambda x: np.sum((x * 0.0) ** 2 + (x * 0.0) ** 3),
-    "the double where": lambda x: np.sum(np.where(x > 0, np.sqrt(np.where(x > 0, x, 1.0)), 0.0)),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", HARMLESS)
-def test_what_comes_in_infinite_is_no_anomaly(name):
-    f = HARMLESS[name]
-    runs = [
-        lambda: tg.grad(f)(X),
-        lambda: tg.jvp(f, (X,), (np.cos(X),))[1],
-        lambda: tg.grad(lambda x: np.sum(tg.grad(f)(x) * X))(X),
-        lambda: tg.vmap(tg.grad(f))(np.stack([X, 2 * X])),
-        lambda: tg.grad(tg.checkpoint(f))(X),
-        lambda: tg.grad(lambda p: np.sum(tg.scan(lambda p, s, x: (s, f(p * x)), p, 0.0, np.stack([X, X]))[1]))(0.5),
-    ]
-    for run in runs:
-        with np.errstate(invalid="ignore"):
-            expected = run()
-        with tg.detect_anomaly():
-            np.testing.assert_array_equal(run(), expected)
-
-
-@pytest.mark.parametrize("kind", [LSTM, GRU])
-def test_padding_of_nan_is_no_anomaly(kind):
-    cell, rng = kind(3, 4), np.random.default_rng(0)
-    params, xs = cell.init(rng, dtype=np.float64), rng.normal(size=(6, 2, 3))
-    xs[3:, 1] = np.nan
-
-    def loss(params, xs):
-        return np.sum(cell(params, xs, lengths=np.array([6, 3]))[1] ** 2)
-
-    expected = tg.grad(loss, (0, 1))(params, xs)
-    with tg.detect_anomaly():
-        found = tg.grad(loss, (0, 1))(params, xs)
-    tg.testing.assert_gradients_close(found, expected)
-
-
-def test_one_bad_row_hides_no_other():
-    """A row that came in as NaN does not excuse another one that becomes so."""
-    x = np.array([[np.nan, 1.0], [0.0, 1.0]])
-    assert "first at index [1, 0]" in said(tg.grad(logs), x)
-    huge = np.array([[np.nan, 1.0], [1e308, 1e308]])
-    for f in (lambda x: np.sum(x @ np.ones((2, 2))), lambda x: np.sum(np.sum(x, axis=1)),
-              lambda x: np.sum(np.cumsum(x, axis=1))):  # fmt: skip
-        assert "first at index [1" in said(tg.grad(f), huge)
 
 
 # ---- where it holds ----
@@ -401,3 +247,31 @@ def test_nothing_stays_behind():
         assert kept[0]() is None
     finally:
         gc.enable()
+
+
+def test_what_is_not_watched_makes_no_call_more():
+    def f(x):
+        assert "process" not in vars(x.owner)
+        assert x.owner.places is tg.Tape.places
+        return np.sum(np.sin(x) * x)
+
+    def calls():
+        count = 0
+
+        def seen(frame, event, arg):
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(seen)
+        try:
+            tg.grad(f)(X)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls()
+    before = calls()
+    with tg.detect_anomaly():
+        tg.grad(lambda x: np.sum(np.sin(x) * x))(X)
+    assert calls() == before
+    assert not tg.Tape.places
