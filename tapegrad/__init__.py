@@ -10,6 +10,7 @@ from typing import Any as _Any
 from . import errors as errors
 from . import numpy_protocols as _numpy_protocols  # noqa: F401 - gives Tensor its operators
 from .batching import vmap as vmap
+from .freezing import freeze as freeze
 from .functions import binary_cross_entropy as binary_cross_entropy
 from .functions import erf as erf
 from .functions import gelu as gelu
@@ -51,17 +52,19 @@ from .transforms import jvp as jvp
 from .transforms import value_and_grad as value_and_grad
 from .transforms import vjp as vjp
 from .user_primitives import primitive as primitive
+from .watching import detect_anomaly as detect_anomaly
+from .watching import tape_memory as tape_memory
 
 __version__ = "0.1.0"
 
 _SUBPACKAGES = ("analysis", "backends", "cells", "symbolic", "tasks", "testing", "training")
 
 __all__ = [
-    "Tape", "Tensor", "array", "avg_pool", "backend", "binary_cross_entropy", "checkpoint", "conv",
-    "conv_transpose", "custom_jvp", "custom_vjp", "elementwise_grad", "erf", "errors", "full", "gelu", "grad",
-    "hessian", "hvp", "index_add", "index_update", "jacobian", "jvp", "linspace", "log_softmax", "logsumexp",
+    "Tape", "Tensor", "array", "avg_pool", "backend", "binary_cross_entropy", "checkpoint", "conv", "conv_transpose",
+    "custom_jvp", "custom_vjp", "detect_anomaly", "elementwise_grad", "erf", "errors", "freeze", "full", "gelu",
+    "grad", "hessian", "hvp", "index_add", "index_update", "jacobian", "jvp", "linspace", "log_softmax", "logsumexp",
     "max_pool", "mse", "primitive", "relu", "scan", "sigmoid", "softmax", "softmax_cross_entropy", "softplus",
-    "stop_gradient", "take", "trace", "tree_leaves", "tree_map", "value_and_grad", "vjp", "vmap",
+    "stop_gradient", "take", "tape_memory", "trace", "tree_leaves", "tree_map", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 

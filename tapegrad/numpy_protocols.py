@@ -20,6 +20,7 @@ from .primitives import elementwise as ew
 from .primitives.contract import matmul
 from .primitives.indexing import concrete, index
 from .primitives.registry import Primitive
+from .refusals import IN_PLACE, refuse_in_place, refuse_pickle
 from .tensor import Tensor, apply
 
 LN2, LN10 = float(np.log(2.0)), float(np.log(10.0))
@@ -238,7 +239,7 @@ OPERANDS = {bool, int, float, np.ndarray, Tensor}
 
 
 def _operand(value: Any) -> bool:
-    return type(value) in OPERANDS or isinstance(value, (Tensor, np.ndarray, np.generic, list, complex))
+    return type(value) in OPERANDS or isinstance(value, (Tensor, np.ndarray, np.generic, list, tuple, complex))
 
 
 def _binary(handler: Any, swap: bool = False) -> Callable:
@@ -248,13 +249,13 @@ def _binary(handler: Any, swap: bool = False) -> Callable:
         if type(other) not in OPERANDS:
             if not _operand(other):
                 return NotImplemented
-            other = asarray(other) if isinstance(other, list) else other
+            other = asarray(other) if isinstance(other, (list, tuple)) else other
         return call(self, other)
 
     def reflected(self: Tensor, other: Any) -> Any:
         if not _operand(other):
             return NotImplemented
-        return call(asarray(other) if isinstance(other, list) else other, self)
+        return call(asarray(other) if isinstance(other, (list, tuple)) else other, self)
 
     return reflected if swap else forward
 
@@ -298,6 +299,7 @@ def install() -> None:
         "len": _len, "iter": _iter, "bool": _bool, "index": _index, "format": _format, "setitem": _refuse_write,
         "float": _refuse_number, "int": _refuse_number, "complex": _refuse_number, "array": _refuse_array,
         "array_ufunc": _array_ufunc, "array_function": _array_function,
+        "copy": lambda self: self, "deepcopy": lambda self, memo: self, "reduce_ex": refuse_pickle,
     }.items():  # fmt: skip
         wrapped = (
             (lambda self, primitive=function: apply(primitive, (self,)))
@@ -319,6 +321,8 @@ def install() -> None:
     Tensor.real, Tensor.imag = property(parts.real), property(parts.imag)  # type: ignore[attr-defined]
     Tensor.conj = Tensor.conjugate = _method(parts.conjugate)  # type: ignore[attr-defined]
     Tensor.view = _refuse_view  # type: ignore[attr-defined]
+    for name, remedy in IN_PLACE.items():
+        setattr(Tensor, name, refuse_in_place(name, remedy))
     Tensor.item = Tensor.tolist = _refuse_number  # type: ignore[attr-defined]
     Tensor.T = property(shapes.transpose)  # type: ignore[attr-defined]
     Tensor.mT = property(linalg.matrix_transpose)  # type: ignore[attr-defined]

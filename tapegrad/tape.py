@@ -9,7 +9,7 @@ import numpy as np
 
 from . import pytree
 from .errors import ShapeError, StructureError
-from .tensor import UNSETTLED, Aval, Tensor, Trace, apply, aval_of, complex_refused, constant
+from .tensor import UNSETTLED, WATCH, Aval, Tensor, Trace, apply, aval_of, complex_refused, constant
 
 if TYPE_CHECKING:
     from .primitives.registry import Primitive
@@ -45,7 +45,11 @@ class Tape(Trace):
         Slots of the results; -1 with the value for a constant result.
     names : dict of int to str
         Names of slots, as the code that was traced calls them.
+    places : dict of int to Place
+        Where the code stands that did an operation; known of a tape that was watched.
     """
+
+    places: dict[int, Any] = {}  # not written to: a tape that is watched has its own
 
     def __init__(self) -> None:
         self.nodes: list[Node | None] = []
@@ -245,11 +249,14 @@ def run(
         env[slot] = value
     for slot, value in zip(tape.inputs, args, strict=True):
         env[slot] = value
+    watch = WATCH.get()
     for slot, node in enumerate(tape.nodes):
         if node is None:
             continue
         values = [value if s < 0 else env[s] for s, value in zip(node.slots, node.args, strict=True)]
         ans = apply(node.primitive, values, node.options)
+        if watch is not None:
+            watch.ran(node.primitive, values, node.options, ans)
         if node.primitive.multiple:
             env[slot : slot + len(ans)] = ans
         else:
@@ -281,6 +288,8 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
     cotangents: list[Any] = [None] * len(nodes)
     for slot, seed in seeds.items():
         cotangents[slot] = seed
+    watch = WATCH.get()
+    walk = watch.walk(seeds) if watch is not None else None
     owned: set[int] = set()  # slots whose cotangent is a sum made here, which may be added to in place
     while nodes:
         node = nodes.pop()
@@ -297,7 +306,10 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
             if g is None:
                 continue
             cotangents[slot] = None
-        for parent, part in zip(slots, primitive.pull(g, ans, args, options, slots), strict=True):
+        parts = primitive.pull(g, ans, args, options, slots)
+        if walk is not None:
+            walk.pulled(slot, g, node, parts)
+        for parent, part in zip(slots, parts, strict=True):
             if part is None:
                 continue
             held = cotangents[parent]
@@ -318,4 +330,6 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
             else:
                 cotangents[parent] = held + part
                 owned.add(parent)
+    if walk is not None:
+        walk.ended(tape.inputs, cotangents)
     return [cotangents[slot] for slot in tape.inputs]

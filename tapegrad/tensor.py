@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -267,6 +268,9 @@ def check_alive(name: str, result: Any, trace: Trace) -> None:
 
 
 _thread = threading.local()
+# Who looks on (see watching.py), None as a rule. Asked once for each trace and each run of a tape or loop: an operation
+# of a trace that nobody watches costs nothing more.
+WATCH: ContextVar[Any] = ContextVar("tapegrad_watch", default=None)
 
 
 class opened:  # noqa: N801 - read as `with opened(trace):`
@@ -280,6 +284,9 @@ class opened:  # noqa: N801 - read as `with opened(trace):`
     def __enter__(self) -> Any:
         trace = self.trace
         _thread.depth = trace.level = getattr(_thread, "depth", 0) + 1
+        watch = WATCH.get()
+        if watch is not None:
+            watch.enter(trace)
         return trace
 
     def __exit__(self, *error: Any) -> None:

@@ -39,7 +39,7 @@ def differentiable(name: str, leaf: Any, path: str) -> Any:
         "u": "convert it with .astype(float), or leave integers out of the differentiated argument",
         "b": "convert it with .astype(float), or leave masks out of the differentiated argument",
         "c": "complex derivatives are not supported: compute with real and imaginary parts",
-    }.get(kind, "only floating arrays and Python floats can be differentiated")
+    }.get(kind, "only floating arrays and Python floats can be differentiated: give it as an argument of its own")
     raise DtypeError(f"{name}: the derivative is asked for with respect to {path}, which is {what}; {remedy}")
 
 
