@@ -1,5 +1,6 @@
-"""What holds for the whole suite: one BLAS thread per process, signals, and the Hypothesis profiles."""
+"""What holds for the whole suite: one BLAS thread per process, signals, the collector, and the Hypothesis profiles."""
 
+import gc
 import os
 import signal
 import threading
@@ -28,3 +29,9 @@ settings.register_profile("dev", max_examples=30, **_COMMON)
 settings.register_profile("ci", max_examples=100, derandomize=True, print_blob=True, **_COMMON)
 settings.register_profile("intense", max_examples=2000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays to the end: the collector, which some tests call often, need not look through it."""
+    gc.collect()
+    gc.freeze()
