@@ -32,6 +32,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays to the end: the collector, which some tests call often, need not look through it."""
+    """What is imported by now stays to the end, so the collector, which some tests call often, may pass over it."""
     gc.collect()
     gc.freeze()

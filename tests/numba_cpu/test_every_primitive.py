@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tapegrad as tg
@@ -12,6 +12,7 @@ from tests.numba_cpu import emulated
 from tests.numba_cpu.compared import assert_same, loss_of
 from tests.primitives.flat import FlatCall, batches
 from tests.specs import PRIMITIVES, SPECS
+from tests.strategies.effort import few
 
 EXCEPTIONS = {"scan": "a step that holds a loop is carried out by the reference, and the loop within it is compiled"}
 
@@ -59,7 +60,7 @@ def not_lowered(step, B):
 
 
 @pytest.mark.parametrize("name", PRIMITIVES)
-@settings(max_examples=6)
+@few()
 @given(data=st.data(), B=st.sampled_from([0, 4]), seed=st.integers(0, 99))
 def test_a_primitive_is_lowered(name, data, B, seed):
     """For rows and for a single one, in values and gradients."""

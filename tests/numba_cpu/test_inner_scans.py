@@ -5,7 +5,7 @@ from itertools import takewhile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 import tapegrad as tg
 from tapegrad.backends import inlining, plan, reference, source
@@ -21,6 +21,7 @@ from tests.numba_cpu.compared import assert_same, compare, differentiable, loss_
 from tests.numba_cpu.inner_drawn import inner_cases
 from tests.numba_cpu.inner_steps import INNER, K, rounds
 from tests.numba_cpu.steps import B, H
+from tests.strategies.effort import some
 
 # Those that, together, have every kind of border, in directions, dtypes and depths.
 COMPILED = ("states_that_change_places", "attention", "decoder", "layers", "loops_in_loops", "halting")
@@ -75,7 +76,7 @@ def test_compiled_code_to_second_order():
     compare(scanned(INNER["solver"].step), INNER["solver"].arguments("float64"), "numba", second=True)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@some()
 @given(case=inner_cases())
 def test_drawn_steps_with_loops(case, emulation):
     """Scans in scans and behind each other, of any length, over all kinds of xs."""
