@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tapegrad as tg
@@ -12,6 +12,7 @@ from tapegrad.analysis.graphs import INPUT, OLD, StepGraph
 from tapegrad.analysis.problem import Problem
 from tapegrad.testing.random_cells import cells
 from tests.analysis.problems import trajectory, vector
+from tests.strategies.effort import few, some
 
 STEPS, BATCH = 4, 2
 SEEDS = st.integers(0, 99)
@@ -91,6 +92,7 @@ def test_what_flows_through_the_graph(cell, seed):
                 np.testing.assert_allclose(found[t].gradients.get(vertex, zero), by_xs[t], **TOLERANCE)
 
 
+@some()
 @given(cells(), st.sampled_from([None, 1, 3]))
 def test_nothing_in_the_picture_lies_on_anything_else(cell, steps):
     pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -102,7 +104,7 @@ def test_nothing_in_the_picture_lies_on_anything_else(cell, steps):
         pyplot.close("all")
 
 
-@settings(max_examples=10)
+@few()
 @given(cells(), st.sampled_from([None, 2]))
 def test_every_cell_can_be_drawn(cell, steps):
     pyplot = pytest.importorskip("matplotlib.pyplot")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tapegrad as tg
@@ -13,6 +13,7 @@ from tests.numba_cpu import emulated
 from tests.numba_cpu.compared import assert_same, loss_of
 from tests.primitives.flat import FlatCall, batches
 from tests.specs import PRIMITIVES, SPECS
+from tests.strategies.effort import few
 
 LINALG = [name for name, primitive in PRIMITIVES.items() if primitive.family == "linalg"]
 EXCEPTIONS = {"scan": "a step that holds a loop is carried out by the reference, and the loop within it is compiled"}
@@ -62,7 +63,7 @@ def not_lowered(step, B):
 
 
 @pytest.mark.parametrize("name", [name for name in PRIMITIVES if name not in LINALG])
-@settings(max_examples=6)
+@few()
 @given(data=st.data(), B=st.sampled_from([0, 4]), seed=st.integers(0, 99))
 def test_a_primitive_is_lowered(name, data, B, seed):
     """For rows and for a single one, in values and gradients."""

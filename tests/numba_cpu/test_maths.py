@@ -1,11 +1,7 @@
 """The vectorised functions against exact ones: the bounds that they state, special values, and NumPy's conventions."""
 
 import inspect
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -15,7 +11,6 @@ from hypothesis import strategies as st
 from mpmath import mpf
 
 from tapegrad.backends.numba_cpu import constants, maths
-from tapegrad.backends.numba_cpu.vectors import BITS
 from tapegrad.primitives import error_function
 from tests.numba_cpu import derive_constants
 from tests.numba_cpu.mapped import DTYPES, mapped, njit
@@ -227,26 +222,3 @@ def test_constants_are_the_derived_ones(capsys):
     for name, table in [*vars(constants).items(), *vars(error_function).items()]:
         if name.isupper() and isinstance(table, dict):
             assert derived[name] == table, name
-
-
-# ---- other machines ----
-MACHINES = {
-    "512 bits": {"TAPEGRAD_VECTOR_BITS": "512"},
-    "256 bits": {"TAPEGRAD_VECTOR_BITS": "256"},
-    "128 bits": {"TAPEGRAD_VECTOR_BITS": "128"},
-    "no features": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},  # every fma is a call, and rounds once
-}
-
-
-@pytest.mark.parametrize("machine", MACHINES)
-def test_other_machines(machine):
-    if MACHINES[machine].get("TAPEGRAD_VECTOR_BITS") == str(BITS):
-        pytest.skip("the width of this process")
-    chosen = "test_vectors or (bound and (tanh or power)) or (special and (remainder or log1p)) or library"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", f"not other and ({chosen})"]
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [*command, str(here / "test_vectors.py"), __file__],
-        cwd=here.parents[1], env={**os.environ, **MACHINES[machine]}, capture_output=True, text=True, timeout=100,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]

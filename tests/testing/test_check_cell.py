@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tapegrad as tg
@@ -13,6 +13,7 @@ from tapegrad.cells import LSTM, Cell, Elman, Input, State, variants
 from tapegrad.errors import DtypeError, NonFiniteError, OptionError, ShapeError, TracingError
 from tapegrad.testing import cells, check_cell
 from tapegrad.testing.cell_problem import CellProblem
+from tests.strategies.effort import few
 from tests.testing.odd_cells import ODD, Anything, Mixing, OneHot, Tokens
 
 EVERY = pytest.mark.parametrize("variant", [*variants(), *variants("readout")], ids=str)
@@ -40,7 +41,7 @@ def test_cells_of_the_less_usual_kinds(cell):
     assert set(report.skipped) == ({"sympy"} if isinstance(cell, Mixing) else set())
 
 
-@settings(max_examples=8)
+@few()
 @given(cells(smooth=False), st.integers(0, 2**32 - 1))
 def test_random_cells(cell, seed):
     assert check_cell(cell, oracles=QUICK, seed=seed).skipped == {}
