@@ -88,7 +88,7 @@ def test_a_primitive_is_lowered(name, data, B, seed):
 
 
 @pytest.mark.parametrize("name", LINALG)
-@settings(max_examples=3)
+@few()
 @given(data=st.data(), B=st.sampled_from([0, 4]))
 def test_linear_algebra_is_left_to_the_reference(name, data, B):
     """It is LAPACK's, and there is no loop over elements to compile; the refusal names the primitive."""
