@@ -25,7 +25,7 @@ demo: $(VENV)/installed
 	$(BIN)/tapegrad train
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

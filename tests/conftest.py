@@ -23,14 +23,10 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
 
 from hypothesis import HealthCheck, settings  # noqa: E402 - after the environment is set
 
+from tests.strategies.effort import PROFILES  # noqa: E402
+
 # No deadline: the first example of a property pays for imports and for tracing.
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-# CONTRIBUTING.md says what they are for, and a test compares its table.
-PROFILES = {
-    "dev": {"max_examples": 30},
-    "ci": {"max_examples": 100, "derandomize": True, "print_blob": True},
-    "intense": {"max_examples": 2000},
-}
 for _name, _options in PROFILES.items():
     settings.register_profile(_name, **_COMMON, **_options)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))

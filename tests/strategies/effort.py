@@ -1,20 +1,25 @@
-"""How many examples a costly property draws: a part of what the profile says, so that a profile scales all of them.
+"""How many examples a property draws: the profiles, and the parts of them that costly properties draw.
 
-Other properties draw as many as the profile says (``tests/conftest.py``).
+CONTRIBUTING.md has these numbers as a table, and a test compares the two.
 """
 
 from typing import Any
 
 from hypothesis import settings
 
+PROFILES: dict[str, dict[str, Any]] = {
+    "dev": {"max_examples": 30},
+    "ci": {"max_examples": 100, "derandomize": True, "print_blob": True},
+    "intense": {"max_examples": 2000},
+}
 # What one example takes, about: hundredths of a second; tenths; and seconds, which is what compiling takes.
 PARTS = {"some": 4, "few": 12, "rare": 33}
 LEAST = 3
 
 
-def examples(part: str) -> int:
-    """The number of examples under the profile that is loaded."""
-    return max(LEAST, settings().max_examples // PARTS[part])
+def examples(part: str, whole: int | None = None) -> int:
+    """The number of examples under the profile that is loaded, or under one of ``whole`` examples."""
+    return max(LEAST, (whole or settings().max_examples) // PARTS[part])
 
 
 def some(*parent: settings, **options: Any) -> settings:

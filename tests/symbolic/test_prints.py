@@ -16,7 +16,7 @@ from tapegrad.symbolic.text import TextPrinter
 from tapegrad.testing import cells
 from tests.strategies.effort import some
 from tests.symbolic.parsing import Unreadable, drawn, is_plain, read
-from tests.symbolic.zoo import KINDS, made
+from tests.symbolic.zoo import KINDS, derived, made
 
 LITERATURE = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 EVERY = pytest.mark.parametrize("variant", variants(), ids=str)
@@ -47,7 +47,7 @@ def check_text(derivation, rng):
 
 @LITERATURE
 def test_text_of_the_literature(kind):
-    check_text(derive(made(kind)), np.random.default_rng(0))
+    check_text(derived(kind), np.random.default_rng(0))
 
 
 @EVERY
@@ -118,7 +118,7 @@ class Careless(TextPrinter):
 def test_a_missing_bracket_is_noticed(strength):
     rng, noticed = np.random.default_rng(2), 0
     for kind in KINDS:
-        derivation = derive(made(kind))
+        derivation = derived(kind)
         for equation in filter(is_plain, equations_of(derivation)):
             term = equation.right.term if isinstance(equation.right, TimeSum) else equation.right
             careful, careless = (
