@@ -122,6 +122,13 @@ def tensorinv(a, ind=2):
 
 # ---- determinants and decompositions ----
 def det(a):
+    """Its gradient is the matrix of cofactors, also where the matrix is singular.
+
+    >>> from tapegrad import grad
+    >>> print(grad(np.linalg.det)(np.array([[1.0, 2.0], [2.0, 4.0]])))
+    [[ 4. -2.]
+     [-2.  1.]]
+    """
     return apply(prim.det, (_matrices(prim.det, a),))
 
 
