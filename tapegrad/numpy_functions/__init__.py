@@ -4,6 +4,6 @@
 supported; what is missing from a signature is refused by name.
 """
 
-from . import common, creation, linalg, products, reductions, selection, shapes
+from . import common, creation, linalg, matrix_products, products, reductions, selection, shapes
 
-__all__ = ["common", "creation", "linalg", "products", "reductions", "selection", "shapes"]
+__all__ = ["common", "creation", "linalg", "matrix_products", "products", "reductions", "selection", "shapes"]
