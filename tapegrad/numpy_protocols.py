@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 
 from .errors import TracingError, UnsupportedPrimitive
-from .numpy_functions import linalg, parts, products, reductions, selection, shapes, special, windows
+from .numpy_functions import (
+    linalg,
+    matrix_products,
+    parts,
+    products,
+    reductions,
+    selection,
+    shapes,
+    special,
+    windows,
+)
 from .numpy_functions.common import asarray
 from .numpy_functions.creation import full, linspace
 from .primitives import elementwise as ew
@@ -31,7 +41,7 @@ UFUNCS: dict[Any, Any] = {
     if isinstance(row, ew.Elementwise) and isinstance(row.function, np.ufunc)
 } | {
     np.matmul: lambda x, y: matmul(asarray(x), asarray(y)),
-    np.vecdot: linalg.vecdot,
+    np.vecdot: matrix_products.vecdot,
     np.true_divide: ew.divide,
     np.float_power: lambda x, y: ew.power(shapes.astype(asarray(x), np.float64), y),
     np.square: lambda x: x * x,
@@ -72,10 +82,11 @@ FUNCTIONS: dict[Any, Callable] = {
     if getattr(function, "__module__", None) == home.__name__ and not name.startswith("_") and hasattr(np, name)
 } | {
     getattr(np.linalg, name): function
-    for name, function in vars(linalg).items()
-    if getattr(function, "__module__", None) == linalg.__name__ and hasattr(np.linalg, name)
+    for home in (linalg, matrix_products)
+    for name, function in vars(home).items()
+    if getattr(function, "__module__", None) == home.__name__ and hasattr(np.linalg, name)
 } | {
-    np.matrix_transpose: linalg.matrix_transpose,
+    np.matrix_transpose: matrix_products.matrix_transpose,
     np.amax: reductions.max,
     np.amin: reductions.min,
     np.any: reductions.any_,
@@ -325,7 +336,7 @@ def install() -> None:
         setattr(Tensor, name, refuse_in_place(name, remedy))
     Tensor.item = Tensor.tolist = _refuse_number  # type: ignore[attr-defined]
     Tensor.T = property(shapes.transpose)  # type: ignore[attr-defined]
-    Tensor.mT = property(linalg.matrix_transpose)  # type: ignore[attr-defined]
+    Tensor.mT = property(matrix_products.matrix_transpose)  # type: ignore[attr-defined]
 
 
 install()

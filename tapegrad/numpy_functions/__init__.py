@@ -9,6 +9,7 @@ from . import (
     convolution,
     creation,
     linalg,
+    matrix_products,
     parts,
     products,
     reductions,
@@ -16,9 +17,9 @@ from . import (
     shapes,
     special,
     windows,
-)  # fmt: skip
+)
 
 __all__ = [
-    "common", "convolution", "creation", "linalg", "parts", "products", "reductions", "selection", "shapes", "special",
-    "windows",
+    "common", "convolution", "creation", "linalg", "matrix_products", "parts", "products", "reductions", "selection",
+    "shapes", "special", "windows",
 ]  # fmt: skip

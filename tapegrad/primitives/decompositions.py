@@ -8,6 +8,8 @@ In the rules each derivative is a quotient by the distance of two values, and wh
 * another numerator gives NaN: there is no derivative;
 * so does any numerator where a cotangent arrives for the values too. The quotient then is that of a function's
   values at two equal points, ``(f(x) - f(y)) / (x - y)``, and what it should be is not known any more.
+
+Values alone have finite derivatives. A function that treats equal ones differently, such as the largest, has a kink.
 """
 
 from __future__ import annotations

@@ -10,8 +10,10 @@ from tapegrad.backends import rows as rules
 from tapegrad.backends.graph import inlined
 from tapegrad.backends.rows import find_rows
 from tapegrad.cells import LSTM, variants
+from tapegrad.primitives.linalg import solve
 from tapegrad.primitives.shaping import Flip
 from tapegrad.scan_primitive import Step
+from tapegrad.tape import Node
 from tapegrad.testing.random_programs import programs
 
 N = 4  # rows, features, inputs and steps alike: no length tells one axis from another
@@ -142,6 +144,16 @@ def test_rows_that_stay_apart_are_found(name):
 def test_rows_that_meet_count_as_one(name):
     rows = find_rows(step_of(MIXED[name], square(), square(), square(N)))
     assert (rows.count, rows.axis, rows.summed) == (1, {}, set())
+
+
+def test_a_solution_is_linear_in_its_right_side_alone():
+    """Where slot 0 is fixed, slot 1 was summed over rows, and slot 2 changes from step to step."""
+
+    def linear(a, b):
+        return rules._linear(Node(solve, [None, None], [a, b], {}, None), {1}, {0})
+
+    assert linear(0, 1)
+    assert not any(linear(a, b) for a, b in [(1, 0), (1, 1), (2, 1), (1, 2)])
 
 
 def test_without_weights_the_last_axis_may_be_rows_as_well():

@@ -21,9 +21,10 @@ LEADS = st.sampled_from([(), (2,), (), (2,), (1, 2), (0,)])
 
 
 @st.composite
-def stacks(draw: Any, square: bool = True, lead: Any = LEADS, least: int = 0, **choices: Any) -> Call:
-    """A stack of small matrices; ``choices`` are strategies for options."""
-    shape = draw((SIDES.map(lambda n: (n, n)) if square else SHAPES).filter(lambda sides: min(sides) >= least))
+def stacks(draw: Any, square: bool = True, lead: Any = LEADS, sides: Any = None, **choices: Any) -> Call:
+    """A stack of small matrices, of ``sides`` rows and columns; ``choices`` are strategies for options."""
+    every = SIDES.map(lambda n: (n, n)) if square else SHAPES
+    shape = draw(every if sides is None else sides)
     change = random_array(draw(GENERATORS), (*draw(lead), *shape), low=-0.25, high=0.25)
     return Call((change,), {name: draw(choice) for name, choice in choices.items()})
 

@@ -21,10 +21,9 @@ NOT_HERE = "is compared by a row without signs"
 SIGNS = {"autograd": NOT_HERE, "jax": NOT_HERE}
 
 
-def few(square=True, lead=FEW, least=2, **choices):
+def few(square=True, lead=FEW, **choices):
     """Stacks of a few shapes."""
-    return stacks(square, lead, least, **choices)
-
+    return stacks(square, lead, st.sampled_from([(3, 3)] if square else [(2, 3), (3, 2)]), **choices)
 
 
 def on(base, then=None):
