@@ -96,6 +96,8 @@ class Scan(Primitive):
     def run(self, *args: Any, step: Step, length: int, reverse: bool, backend: str, **rest: Any) -> tuple:
         watch = WATCH.get()
         if watch is not None and watch.checking:
+            if backend not in ("auto", *backends().available()):
+                backends().select(backend, step)  # says so
             return watch.loop(step, args, length, reverse, rest.get("apart", False))
         return backends().select(backend, step).run(step, args, length, reverse)
 

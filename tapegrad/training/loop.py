@@ -153,7 +153,8 @@ def _diagnosis(state: TrainingState, value: float, grads: Any) -> str:
     bad = non_finite(state.carry)
     if bad:
         parts.append(f"NaN or infinite carry {_some(bad)}")
-    return "; ".join(parts) + "; lower the learning rate, or clip the gradients (clip_norm=1.0)"
+    remedy = "lower the learning rate, or clip the gradients (clip_norm=1.0)"
+    return "; ".join([*parts, remedy]) + "; inside `with tapegrad.detect_anomaly():` the line that made it is named"
 
 
 def _some(names: list[str]) -> str:

@@ -74,13 +74,14 @@ def check_made(trace: Trace, primitive: Primitive, args: Sequence[Any], options:
     mine = [isinstance(arg, Tensor) and arg.owner is trace for arg in args]
     values = [arg.value if own else arg for arg, own in zip(args, mine, strict=True)]
     for result in made if primitive.multiple else (made,):
-        bad = bad_in(result.value)
+        value = result.value if isinstance(result, Tensor) else result  # vmap leaves alone what has no batch axis
+        bad = bad_in(value)
         if bad is not None:
             batched = trace.purpose == "vmap"
             known = _aligned(values, mine) if batched and isinstance(primitive, Elementwise) else values
             bad = unexplained(bad, known, primitive, None if batched else options)
             if bad.any():
-                alarm(primitive, options, "", result.value, bad, known, batched)
+                alarm(primitive, options, "", value, bad, known, batched)
         if isinstance(result, Dual) and (bad := bad_in(result.tangent)) is not None:
             moves = [arg.tangent if own else None for arg, own in zip(args, mine, strict=True)]
             bad = unexplained(bad, [x for x in (*values, *moves) if x is not None], primitive, None)

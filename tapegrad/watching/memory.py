@@ -83,11 +83,12 @@ class TapeMemory:
                     if array is None or id(array) in seen:
                         continue
                     seen.add(id(array))
-                    total += array.nbytes
+                    size = _bytes(array)
+                    total += size
                     line = place and (place.file, place.line)
                     row = rows.setdefault((line, operation, name), [place, array.shape, 0, 0])
                     row[1] = max(row[1], array.shape, key=math.prod)
-                    row[2] += array.nbytes
+                    row[2] += size
                     row[3] += 1
         if total > self.total:
             found = [Held(row[0], key[1], key[2], *row[1:]) for key, row in rows.items()]
@@ -140,7 +141,7 @@ def residual_names(node: Node) -> list[str]:
 def _loop(place: Place | None, node: Node) -> Loop:
     """What a loop keeps now, and what it would keep in chunks of about the square root of its length."""
     step, steps = node.options["step"], node.options["length"]
-    kept = sum(array.nbytes for value in node.options["saved"] if (array := _owner(value)) is not None)
+    kept = sum(_bytes(array) for value in node.options["saved"] if (array := _owner(value)) is not None)
     if any(inner is not None and inner.primitive.family == "control" for inner in step.tape.nodes):
         return Loop(place, steps, kept, kept)  # a loop over chunks, or one that computes again already
     every = max(1, math.isqrt(steps))
@@ -155,9 +156,19 @@ def _owner(value: Any) -> np.ndarray | None:
         value = value.value
     if not isinstance(value, np.ndarray):
         return None
-    while isinstance(value.base, np.ndarray):
-        value = value.base
-    return value
+    while True:
+        base = value.base
+        if not isinstance(base, np.ndarray):
+            base = getattr(base, "base", None)  # of what NumPy puts between an array and its windows
+        if not isinstance(base, np.ndarray):
+            return value
+        value = base
+
+
+def _bytes(array: np.ndarray) -> int:
+    """The memory of an array: less than its elements where one stands for many."""
+    low, high = np.lib.array_utils.byte_bounds(array)
+    return min(array.nbytes, high - low)
 
 
 def _size(count: int) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.errors import StructureError
+from tapegrad.errors import NonFiniteError, StructureError
 from tapegrad.training import SGD, Adam, Frozen, RMSProp, TrainingState, fit, global_norm
 
 RNG = np.random.default_rng(0)
@@ -91,3 +91,13 @@ def test_the_optimiser_alone_with_any_gradients():
         Frozen(Adam(), {"W": True}).init(PARAMS)
     with pytest.raises(StructureError, match="mask has the structure"):
         fit(loss, PARAMS, lambda n: n, Adam(), steps=1, frozen={"W": True})
+
+
+def test_fit_says_how_to_find_the_line_and_the_line_is_found():
+    def broken(params, batch):
+        return np.sum(np.log(params["b"] + batch))
+
+    with pytest.raises(NonFiniteError, match=r"fit: step 0: the loss is .*inside `with tapegrad\.detect_anomaly\(\):`"):
+        fit(broken, PARAMS, lambda n: n, SGD(0.1), steps=3)
+    with tg.detect_anomaly(), pytest.raises(NonFiniteError, match=r"log: .*\n.*\n.*test_frozen\.py:\d+, in broken"):
+        fit(broken, PARAMS, lambda n: n, SGD(0.1), steps=3)

@@ -8,6 +8,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.cells import LSTM
+from tapegrad.errors import BackendError
 from tests.watching import lines
 from tests.watching.lines import said
 
@@ -94,3 +95,8 @@ def test_cells_are_named_with_their_equation_and_the_call():
     message = said(lambda: cell(params, np.ones((4, 2, 2))))
     assert re.search(r"cells/lstm\.py:\d+, in step: ", message)
     assert f"called at {__file__}:" in message
+
+
+def test_a_backend_that_there_is_not_is_refused_all_the_same():
+    with tg.detect_anomaly(), pytest.raises(BackendError, match="backend='nunba' is not available"):
+        walked(1.0, backend="nunba")

@@ -120,6 +120,17 @@ def test_the_names_are_those_of_the_arrays():
     assert shapes.get("narrow", (7, 3, 2)) == (7, 3, 2)
 
 
+def test_windows_and_repeated_elements_count_as_the_memory_that_they_use():
+    windows = tg.primitive(lambda x: np.lib.stride_tricks.sliding_window_view(x, 100), name="windows")
+    windows.defvjp(lambda g, ans, x: np.sum(g, axis=1)[0] * np.ones_like(x))
+    one = tg.primitive(lambda x: np.ndarray((1000,), float, np.float64(2.0), 0, (0,)), name="one")
+    one.defvjp(lambda g, ans, x: 0.0 * x)
+    with tg.tape_memory() as report:
+        tg.grad(lambda x: np.sum(windows(x)) + np.sum(one(x)))(np.ones(1000))
+    found = {row.operation: row.bytes for row in report.rows}
+    assert found == {"arguments": 8000, "one": 8}
+
+
 def test_the_outer_tape_counts_while_an_inner_one_is_fullest():
     def f(x):
         y = np.sum(np.sin(x))
