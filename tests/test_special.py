@@ -23,7 +23,7 @@ def value_and_slope(f, x):
 ENDS = [  # points, derivatives there
     (special.erf, [INF, -INF, 0.0, 40.0, NAN], [0, 0, 2 / np.sqrt(np.pi), 0, NAN]),
     (special.erfc, [INF, -INF, 0.0, 40.0], [0, 0, -2 / np.sqrt(np.pi), 0]),
-    (special.ndtr, [INF, -INF, -37.0], [0, 0, np.exp(-37.0**2 / 2) / np.sqrt(2 * np.pi)]),
+    (special.ndtr, [INF, -INF, -37.0], [0, 0, np.exp(-(37.0**2) / 2) / np.sqrt(2 * np.pi)]),
     (special.log_ndtr, [-50.0, -1e6, 50.0], [50.0199840479, 1e6, 0]),
     (special.expit, [1000.0, -1000.0, INF, -INF], [0, 0, 0, 0]),
     (special.log_expit, [-1000.0, 1000.0], [1, 0]),
