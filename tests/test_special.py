@@ -72,6 +72,18 @@ def test_third_derivatives_close():
     check_grads(special.betaln, (np.array([0.4, 1.3]), np.array([0.7, 2.0])), order=3)
 
 
+PAIRS = (special.beta, special.betaln, special.xlogy, special.xlog1py, special.rel_entr, special.kl_div)
+
+
+@pytest.mark.parametrize("f", PAIRS)
+def test_numbers_of_python_are_weak(f):
+    x = np.array([0.5, 1.5], np.float32)
+    for g in (lambda x: f(x, 0.5), lambda x: f(0.5, x), lambda x: f(x, 2), lambda x: f(2, x)):
+        value, pullback = tg.vjp(g, x)
+        assert value.dtype == pullback(value)[0].dtype == tg.hvp(lambda x, g=g: np.sum(g(x)), x, x).dtype == np.float32
+        np.testing.assert_allclose(value, g(x), rtol=1e-5)
+
+
 # ---- erf without SciPy ----
 @pytest.mark.parametrize(("dtype", "error"), [(np.float32, 6e-7), (np.float64, 1e-14)])
 def test_erf_and_erfc_against_scipy(dtype, error):

@@ -77,6 +77,8 @@ def kl_div(x, y):
 
 def _divergence(x, y, rest):
     """x log(x / y) + rest(x, y) where x >= 0 and y > 0 or both are 0, elsewhere infinite."""
+    kind = np.result_type(x, y)
+    x, y = (np.asarray(v, kind) if isinstance(v, (int, float)) else v for v in (x, y))
     outside = (np.less(x, 0) | np.less(y, 0)) | (np.equal(y, 0) & np.greater(x, 0))
     x_in, y_in = np.where(outside, 0.0, x), np.where(outside, 1.0, y)
     share = x_in / np.where(np.equal(y_in, 0), 1.0, y_in)
