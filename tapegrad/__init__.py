@@ -12,8 +12,6 @@ from . import numpy_protocols as _numpy_protocols  # noqa: F401 - gives Tensor i
 from .batching import vmap as vmap
 from .freezing import freeze as freeze
 from .functions import binary_cross_entropy as binary_cross_entropy
-from .functions import erf as erf
-from .functions import gelu as gelu
 from .functions import log_softmax as log_softmax
 from .functions import logsumexp as logsumexp
 from .functions import mse as mse
@@ -36,6 +34,8 @@ from .numpy_functions.creation import index_add as index_add
 from .numpy_functions.creation import index_update as index_update
 from .numpy_functions.creation import linspace as linspace
 from .numpy_functions.selection import take_from as take
+from .numpy_functions.special import erf as erf
+from .numpy_functions.special import gelu as gelu
 from .pytree import leaves as tree_leaves
 from .pytree import map as tree_map
 from .rules import checkpoint as checkpoint

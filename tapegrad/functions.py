@@ -12,8 +12,6 @@ import numpy as np
 
 from .errors import DtypeError, OptionError, ShapeError
 from .primitives.elementwise import logistic, stop_gradient
-from .primitives.special import erf as _erf
-from .primitives.special import erfc as _erfc
 from .tensor import Tensor
 
 Axis = int | tuple[int, ...] | None
@@ -46,38 +44,6 @@ def softplus(x: Any) -> Any:
     (0.0, 10000.0)
     """
     return np.logaddexp(x, 0)
-
-
-def erf(x: Any) -> Any:
-    """The error function 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, of any shape, without SciPy.
-
-    At most 2 units in the last place from the true value in float32 and float64. ``scipy.special.erf`` of a Tensor is
-    the same.
-
-    >>> float(erf(0.0)), float(erf(-np.inf)), float(erf(30.0))
-    (0.0, -1.0, 1.0)
-    """
-    return _erf(x)
-
-
-def gelu(x: Any, approximate: bool = False) -> Any:
-    """x times the probability that a standard normal number is below x, of any shape.
-
-    Parameters
-    ----------
-    x : array, any shape
-    approximate : bool
-        Whether x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 is given instead, as in GPT-2; it is off by less
-        than 0.001. Hendrycks & Gimpel 2016, "Gaussian Error Linear Units".
-
-    Examples
-    --------
-    >>> gelu(np.array([-1.0, 0.0, 1.0]))
-    array([-0.15865525,  0.        ,  0.84134475])
-    """
-    if approximate:
-        return 0.5 * x * (1.0 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
-    return 0.5 * x * _erfc(x * -0.7071067811865476)
 
 
 def softmax(x: Any, axis: Axis = -1) -> Any:

@@ -148,14 +148,14 @@ def missing(name: str, module: str = "numpy") -> UnsupportedPrimitive:
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if kwargs.pop("out", None) is not None:
         raise UnsupportedPrimitive(
-            f"numpy.{ufunc.__name__}: a traced value cannot be written into an array (out=, +=, -=, *=, ...), "
-            "which would "
-            "lose its gradient; make a new array: x = x + t"
+            f"{special.origin(ufunc)}.{ufunc.__name__}: a traced value cannot be written into an array (out=, +=, -=, "
+            "*=, ...), which would lose its gradient; make a new array: x = x + t"
         )
     if method == "__call__":
         if kwargs:
             raise UnsupportedPrimitive(
-                f"numpy.{ufunc.__name__}: the argument {next(iter(kwargs))}= is not supported on a Tensor; select with "
+                f"{special.origin(ufunc)}.{ufunc.__name__}: the argument {next(iter(kwargs))}= is not supported on a "
+                "Tensor; select with "
                 "np.where, convert with .astype"
             )
         handler = UFUNCS.get(ufunc)

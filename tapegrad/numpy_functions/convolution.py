@@ -110,7 +110,7 @@ def conv_transpose(x: Any, kernel: Any, *, stride: Sizes = 1, padding: Padding =
                 f"conv_transpose: padding='same' needs a kernel at least as long as the stride, and the lengths are "
                 f"{lengths}, the strides {strides}; use padding='valid' and np.pad"
             )
-        cuts = [((k - s) // 2, k - s - (k - s) // 2) for k, s in zip(lengths, strides, strict=True)]
+        cuts: Any = [((k - s) // 2, k - s - (k - s) // 2) for k, s in zip(lengths, strides, strict=True)]
     else:
         cuts = pairs_of("conv_transpose", padding, n)
     for axis, step in enumerate(strides, len(x.shape) - n - 1):

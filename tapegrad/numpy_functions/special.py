@@ -1,6 +1,7 @@
-"""The ufuncs of ``scipy.special`` that arrive through NumPy's protocol, by their names.
+"""The error function and GELU; and the ufuncs of ``scipy.special`` that arrive through NumPy's protocol.
 
-Most are a primitive of :mod:`tapegrad.primitives.special`; the others are compositions that are as exact.
+They are found by their names. Most are a primitive of :mod:`tapegrad.primitives.special`; the others are compositions
+that are as exact.
 """
 
 from __future__ import annotations
@@ -29,6 +30,39 @@ def found(ufunc: Any) -> Callable | None:
     return HANDLERS.get(ufunc.__name__) if origin(ufunc) == "scipy.special" else None
 
 
+def erf(x: Any) -> Any:
+    """The error function 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, of any shape, without SciPy.
+
+    At most 2 units in the last place from the true value in float32 and float64. ``scipy.special.erf`` of a Tensor is
+    the same.
+
+    >>> float(erf(0.0)), float(erf(-np.inf)), float(erf(30.0))
+    (0.0, -1.0, 1.0)
+    """
+    return rows.erf(x)
+
+
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """x times the probability that a standard normal number is below x, of any shape.
+
+    Parameters
+    ----------
+    x : array, any shape
+    approximate : bool
+        Whether x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 is given instead, as in GPT-2; it is off by less
+        than 0.001. Hendrycks & Gimpel 2016, "Gaussian Error Linear Units".
+
+    Examples
+    --------
+    >>> gelu(np.array([-1.0, 0.0, 1.0]))
+    array([-0.15865525,  0.        ,  0.84134475])
+    """
+    if approximate:
+        return 0.5 * x * (1.0 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+    return 0.5 * x * rows.erfc(x * -0.7071067811865476)
+
+
+# ---- compositions ----
 def entr(x):
     return np.where(x < 0, -np.inf, -rows.xlogy(x, x))
 
@@ -43,6 +77,8 @@ def kl_div(x, y):
 
 def _divergence(x, y, rest):
     """x log(x / y) + rest(x, y) where x >= 0 and y > 0 or both are 0, elsewhere infinite."""
+    kind = np.result_type(x, y)
+    x, y = (np.asarray(v, kind) if isinstance(v, (int, float)) else v for v in (x, y))
     outside = (np.less(x, 0) | np.less(y, 0)) | (np.equal(y, 0) & np.greater(x, 0))
     x_in, y_in = np.where(outside, 0.0, x), np.where(outside, 1.0, y)
     share = x_in / np.where(np.equal(y_in, 0), 1.0, y_in)

@@ -42,7 +42,7 @@ def windows_of(name: str, sizes: Any, lengths: Any, strides: Any, padding: Any, 
     dilations = sizes_of(name, "dilation", dilation, len(lengths))
     spans = [step * (k - 1) + 1 for k, step in zip(lengths, dilations, strict=True)]
     if isinstance(padding, str) and padding == "same":
-        widths = []
+        widths: Any = []
         for size, stride, span in zip(sizes, strides, spans, strict=True):
             total = max((-(-size // stride) - 1) * stride + span - size, 0)
             widths.append((total // 2, total - total // 2))

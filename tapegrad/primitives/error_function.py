@@ -8,7 +8,7 @@ backends compute the same with the same tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ def _far(size: np.ndarray) -> np.ndarray:
     return (power - power * lost) * scale
 
 
-def _polynomial(x: np.ndarray, table: dict[int, Sequence[float]]) -> np.ndarray:
+def _polynomial(x: np.ndarray, table: Mapping[int, Sequence[float]]) -> np.ndarray:
     coefficients = table[32 if x.dtype == np.float32 else 64]
     value = np.full_like(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:

@@ -79,7 +79,7 @@ ndtri = SciPyFunction("ndtri", lambda g, ans, x: g * (ROOT_2 * ROOT_PI) * np.exp
 log_ndtr = SciPyFunction("log_ndtr", lambda g, ans, x: g * (ROOT_2 / ROOT_PI) / erfcx(x * (-1.0 / ROOT_2)))
 
 # ---- the gamma function ----
-zeta = SciPyFunction("zeta", None, lambda g, ans, s, q: -g * s * zeta(s + 1.0, q))
+zeta: SciPyFunction = SciPyFunction("zeta", None, lambda g, ans, s, q: -g * s * zeta(s + 1.0, q))
 digamma = SciPyFunction("digamma", lambda g, ans, x: g * zeta(2.0, x))
 gammaln = SciPyFunction("gammaln", lambda g, ans, x: g * digamma(x))
 gamma = SciPyFunction("gamma", lambda g, ans, x: g * (ans * digamma(x)))
@@ -110,16 +110,18 @@ betainc = SciPyFunction(
 )
 
 # ---- products with logarithms, exact at 0 ----
-xlogy = SciPyFunction("xlogy", lambda g, ans, x, y: g * np.log(y), lambda g, ans, x, y: g * ratio(x, y))
-xlog1py = SciPyFunction("xlog1py", lambda g, ans, x, y: g * np.log1p(y), lambda g, ans, x, y: g * ratio(x, y + 1.0))
+xlogy: SciPyFunction = SciPyFunction("xlogy", lambda g, ans, x, y: g * np.log(y), lambda g, ans, x, y: g * ratio(x, y))
+xlog1py: SciPyFunction = SciPyFunction(
+    "xlog1py", lambda g, ans, x, y: g * np.log1p(y), lambda g, ans, x, y: g * ratio(x, y + 1.0)
+)
 
 # ---- Bessel functions and the exponential integral ----
-iv = SciPyFunction("iv", None, lambda g, ans, n, x: g * (0.5 * (iv(n - 1.0, x) + iv(n + 1.0, x))))
-ive = SciPyFunction(
+iv: SciPyFunction = SciPyFunction("iv", None, lambda g, ans, n, x: g * (0.5 * (iv(n - 1.0, x) + iv(n + 1.0, x))))
+ive: SciPyFunction = SciPyFunction(
     "ive", None, lambda g, ans, n, x: g * (0.5 * (ive(n - 1.0, x) + ive(n + 1.0, x)) - ans * np.sign(x))
 )
-jv = SciPyFunction("jv", None, lambda g, ans, n, x: g * (0.5 * (jv(n - 1.0, x) - jv(n + 1.0, x))))
-yv = SciPyFunction("yv", None, lambda g, ans, n, x: g * (0.5 * (yv(n - 1.0, x) - yv(n + 1.0, x))))
+jv: SciPyFunction = SciPyFunction("jv", None, lambda g, ans, n, x: g * (0.5 * (jv(n - 1.0, x) - jv(n + 1.0, x))))
+yv: SciPyFunction = SciPyFunction("yv", None, lambda g, ans, n, x: g * (0.5 * (yv(n - 1.0, x) - yv(n + 1.0, x))))
 expi = SciPyFunction("expi", lambda g, ans, x: g * np.exp(x) / x)
 
 __all__ = [
