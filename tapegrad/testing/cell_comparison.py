@@ -176,7 +176,12 @@ def _by_kind(found: Readings) -> dict[str, float]:
 
 
 def _noise(problems: Sequence[CellProblem], order: int) -> dict[Key, float]:
-    """How far each array moves when every number of the data moves by one unit of rounding, up or down."""
+    """How far each array moves by rounding, in two ways of which the larger counts.
+
+    Once every number of the data moves by one unit, up or down: that is the condition of what is computed. And once all
+    is computed in single precision, whose error is scaled: what cancels on the way to a result leaves errors that
+    the result does not show.
+    """
     rng = np.random.default_rng(0)
     moved: dict[Key, float] = {}
     with np.errstate(all="ignore"):
@@ -185,18 +190,40 @@ def _noise(problems: Sequence[CellProblem], order: int) -> dict[Key, float]:
                 np.asarray(leaf * (1 + np.finfo(leaf.dtype).eps * rng.choice([-1.0, 1.0], leaf.shape)), leaf.dtype)
                 for leaf in problem.point
             ]
-            moved.update(_apart(tape(problem), tape(problem, there)))
-            if order > 1 and problem.masks is None:
-                with contextlib.suppress(TapegradError):  # a rule of the user's own may allow one order only
-                    moved.update(_apart(second_on_tape(problem), second_on_tape(problem, there)))
+            moved.update(_apart(_on_tape(problem, problem.point, order), _on_tape(problem, there, order)))
+            for key, error in _single(problem, order).items():
+                moved[key] = max(moved.get(key, 0.0), error * float(np.finfo(problem.dtype).eps / SINGLE.eps))
     return moved
 
 
+SINGLE = np.finfo(np.float32)
+
+
+def _single(problem: CellProblem, order: int) -> dict[Key, float]:
+    """The errors of single precision; none where a step takes no such numbers."""
+    rounded = problem.cast(np.float32)
+    try:
+        exact = rounded.cast(np.float64)
+        return _apart(_on_tape(rounded, rounded.point, order), _on_tape(exact, exact.point, order))
+    except Exception:  # what a step does with numbers that were not asked for
+        return {}
+
+
+def _on_tape(problem: CellProblem, point: list[Any], order: int) -> Readings:
+    found = tape(problem, point)
+    if order > 1 and problem.masks is None:
+        with contextlib.suppress(TapegradError):  # a rule of the user's own may allow one order only
+            found.update(second_on_tape(problem, point))
+    return found
+
+
 def _apart(here: Readings, there: Readings) -> dict[Key, float]:
-    return {
+    """How far apart the arrays are; without those that are not finite, of which nothing is known."""
+    found = {
         key: largest(np.asarray(there[key].value, np.float64) - reading.value)
-        for key, reading in here.items() if is_floating(np.asarray(reading.value))
+        for key, reading in here.items() if key in there and is_floating(np.asarray(reading.value))
     }  # fmt: skip
+    return {key: apart for key, apart in found.items() if np.isfinite(apart)}
 
 
 def _is_of_leaf(kind: str) -> bool:

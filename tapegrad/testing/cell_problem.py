@@ -188,6 +188,17 @@ class CellProblem:
             made.append(problem)
         return made, ""
 
+    def cast(self, dtype: Any) -> CellProblem:
+        """The same with all floating numbers in another precision."""
+
+        def changed(arrays: list[Any]) -> list[Any]:
+            return [a.astype(dtype) if is_floating(a) else a for a in arrays]
+
+        problem = copy.copy(self)
+        problem.leaves, problem.weights = changed(self.leaves), changed(self.weights)
+        problem.directions = changed(self.directions)
+        return problem
+
     def kind(self, name: str) -> str:
         """What a result or derivative of this problem is called."""
         return name if self.masks is None else f"{'reversed ' if self.masks.reverse else ''}masked {name}"
