@@ -112,8 +112,9 @@ def check_cell(
     Notes
     -----
     Numbers may differ by 1000 units of rounding of their dtype, beside the largest of their array, and by 100 times as
-    much as they move when all data move by one unit: so a cell that amplifies rounding errors is not
-    accused of them. A fault of 0.1 % is caught in float64 in every array that is larger than 1e-10 of the largest.
+    much as they move when all data move by one unit, or as single precision errs, scaled: so a cell that amplifies
+    rounding errors, or in which large terms cancel, is not accused of them. A fault of 0.1 % is caught in float64 in
+    every array that is larger than 1e-10 of the largest.
 
     Examples
     --------

@@ -13,8 +13,8 @@ from ..errors import TapegradError
 from .agreement import Gap, largest, worst_gap
 from .cell_oracles import Oracle
 from .cell_problem import CellProblem
-from .cell_readings import GRADIENT, SECOND, TANGENT, VALUES, Key, Reading, Readings, second_on_tape, tape
-from .cell_report import Mismatch, Pair
+from .cell_readings import GRADIENT, TANGENT, VALUES, Key, Reading, Readings, second_on_tape, tape
+from .cell_report import SECOND, Mismatch, Pair
 from .flat import is_floating
 
 UNITS = 1000.0  # of rounding, beside the largest number of an array, that two correct computations may differ by

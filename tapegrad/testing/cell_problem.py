@@ -173,10 +173,10 @@ class CellProblem:
 
     def masked(self) -> tuple[list[CellProblem], str]:
         """The same data under lengths and resets, forwards and in reverse; or none, with the reason."""
-        params, state, xs = tree = self.structure.unflatten(self.leaves)
+        params, state, xs = self.structure.unflatten(self.leaves)
         if any(np.shape(y)[:2] != (self.steps, self.batch) for y in self.weights[self.counts[0] :]):
             return [], "an output has no axis of rows"
-        if not rows_are_apart(self.loop, *tree, self.batch):
+        if not rows_are_apart(self.loop, params, state, xs, self.batch):
             return [], "what a row of this cell gives depends on the other rows"
         drawn, made = drawn_masks(self.seed, self.steps, self.batch), []
         for masks in (drawn, drawn._replace(reverse=True)):

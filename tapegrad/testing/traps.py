@@ -58,7 +58,7 @@ def _values(kind: str, dtype: np.dtype) -> list[Any]:
     if dtype.kind != "f":
         return []
     info = np.finfo(dtype)
-    found = {
+    found: dict[str, list[Any]] = {
         "zeros": [0.0, -0.0],
         "integers": ["rounded", 1.0, -1.0],
         "tiny": [info.tiny, -info.tiny, np.sqrt(info.tiny), info.eps],
