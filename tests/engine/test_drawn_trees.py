@@ -31,6 +31,16 @@ def assert_like(found, tree, expected):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
 
+@given(pytrees(kinds=("float", "list", "dict")))
+def test_python_floats_are_reduced_as_arrays_are(tree):
+    """A Python float is an array without axes in every mode, also where nothing elementwise comes before."""
+    for reduce in (np.sum, np.mean, np.max, np.min, np.prod, np.var, tg.logsumexp, lambda x: np.sum(np.pad(x, 1))):
+        f = lambda tree, reduce=reduce: sum(reduce(leaf) for leaf in pytree.leaves(tree))  # noqa: E731
+        arrays_alone = tg.tree_map(np.asarray, tree)
+        assert_like(tg.grad(f)(tree), tree, pytree.leaves(tg.grad(f)(arrays_alone)))
+        np.testing.assert_allclose(*[tg.jvp(f, (t,), (t,))[1] for t in (tree, arrays_alone)], rtol=1e-12, atol=1e-14)
+
+
 @given(TREES)
 def test_grad(tree):
     value, found = tg.value_and_grad(total)(tree)

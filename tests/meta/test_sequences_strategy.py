@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapegrad import masks, pytree
@@ -126,6 +126,7 @@ def test_a_scan_that_ignores_resets_is_found(monkeypatch):
     assert s.reset.tolist() == [[s.reverse], [not s.reverse]], "one reset, before the second step that is done"
 
 
+@settings(max_examples=20)
 @given(st.data())
 def test_drawn_cells_and_sequences_fit(data):
     """Any cell, any sequence of it; and without a fault nothing is found."""

@@ -62,6 +62,7 @@ def assert_each_row_alone(cell, s, seed, backend):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
 
 
+@settings(max_examples=max(10, settings().max_examples // 3))  # each cell is traced anew
 @given(st.data())
 def test_drawn_cells_on_the_reference(data):
     cell = data.draw(cells(smooth=False))
@@ -71,12 +72,13 @@ def test_drawn_cells_on_the_reference(data):
 # Sizes of time and batch are arguments of a compiled loop: each of these is compiled once.
 @pytest.mark.parametrize("backend", ["reference", "numba"])
 @pytest.mark.parametrize("cell", [FastWeights(), LSTM(2, 3), Tokens()], ids=lambda cell: type(cell).__name__)
+@settings(max_examples=max(10, settings().max_examples // 3))
 @given(data=st.data())
 def test_drawn_sequences(cell, backend, data):
     assert_each_row_alone(cell, data.draw(sequences(cell, max_steps=6)), data.draw(st.integers(0, 99)), backend)
 
 
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(st.data())
 def test_drawn_cells_on_numba(data):
     cell = data.draw(cells(smooth=False).filter(lambda cell: "m1" in cell.text))
@@ -84,7 +86,7 @@ def test_drawn_cells_on_numba(data):
         assert_each_row_alone(cell, data.draw(sequences(cell)), data.draw(st.integers(0, 99)), "numba")
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.data())
 def test_second_order_under_masks(data):
     """Reverse over reverse against forward over reverse, of a memory over a drawn sequence."""
