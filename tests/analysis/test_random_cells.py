@@ -37,7 +37,9 @@ def test_step_jacobians_are_jacobians_of_a_step(cell, seed):
         for row in range(BATCH):
             step = lambda s, t=t, row=row: tg.tree_leaves(cell.step(params, s, xs[t, row : row + 1])[0])  # noqa: E731
             lines = [pytree.leaves(line) for line in tg.jacobian(step)(one_row(before, row))]
-            matrix = np.block([[block[0, :, 0, :] for block in line] for line in lines])
+            sizes = [s[0].size for s in pytree.leaves(before)]
+            matrix = np.block([[np.reshape(block, (m, n)) for block, n in zip(line, sizes, strict=True)]
+                               for line, m in zip(lines, sizes, strict=True)])  # fmt: skip
             np.testing.assert_allclose(found[t, row], matrix, **TOLERANCE)
     np.testing.assert_allclose(gamma_measured(found), np.linalg.norm(found, 2, axis=(2, 3)), **TOLERANCE)
 
@@ -83,8 +85,8 @@ def test_what_flows_through_the_graph(cell, seed):
     by_state, by_xs = tg.grad(loss, (0, 1))(state, xs)
     for vertex in graph.vertices:
         if vertex.kind == OLD:
-            zero = np.zeros((BATCH, cell.hidden_size))
             expected = pytree.leaves(by_state)[vertex.number]
+            zero = np.zeros_like(expected)
             np.testing.assert_allclose(found[0].gradients.get(vertex, zero), expected, **TOLERANCE)
         elif vertex.kind == INPUT:
             for t in range(STEPS):

@@ -48,7 +48,8 @@ def test_gamma_step_never_exceeds_its_bound(variant, seed, weights, states):
 
 
 @some()
-@given(cell=cells(smooth=False), seed=SEEDS, weights=SIZES, states=SIZES)
+# What a matrix state adds to itself has no bound as a rule, and the sup is then infinite.
+@given(cell=cells(smooth=False, max_memories=0), seed=SEEDS, weights=SIZES, states=SIZES)
 def test_gamma_step_of_a_drawn_cell_never_exceeds_its_bound(cell, seed, weights, states):
     derivation = derive(cell)
     assert derivation.bound.gamma_step.bound != sympy.oo
