@@ -28,3 +28,12 @@ settings.register_profile("dev", max_examples=30, **_COMMON)
 settings.register_profile("ci", max_examples=100, derandomize=True, print_blob=True, **_COMMON)
 settings.register_profile("intense", max_examples=2000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How many faults the tests in ``tests/meta`` planted, whichever of the processes they ran in."""
+    from tests.meta.counts import faults, summary
+
+    found = faults(terminalreporter)
+    if found:
+        terminalreporter.write_line(summary(found))

@@ -1,6 +1,6 @@
 """What holds for every primitive, on arguments drawn from its row."""
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import tapegrad as tg
 from tapegrad.testing import check_grads
 from tapegrad.testing.strategies import LAYOUTS, laid_out
 from tests.primitives.flat import FlatCall, assert_same, batches, check_vmap, pulled, pushed, weights
-from tests.specs import SMOOTH, SPECS
+from tests.specs import PRIMITIVES, SMOOTH, SPECS
 
 EVERY = pytest.mark.parametrize("spec", SPECS.values(), ids=str)
 DIFFERENTIABLE = pytest.mark.parametrize("spec", SMOOTH, ids=str)
@@ -82,6 +82,55 @@ def test_values_and_dtypes_are_those_of_numpy(spec, data):
     if single and spec.order:
         wide = pulled(flat, flat.leaves, weights(flat(*flat.leaves)))
         assert_same([g.astype(float) for g in grads], wide, spec.single, spec.single)
+
+
+@DIFFERENTIABLE
+@given(st.data())
+def test_some_of_the_arguments_give_their_part_of_the_derivative(spec, data):
+    """In every mix of dtypes; what is not asked for is left out, and changes neither numbers nor dtypes."""
+    flat = FlatCall(spec, data.draw(spec.calls))
+    dtypes = [data.draw(st.sampled_from([SINGLE, DOUBLE])) for _ in flat.leaves]
+    dtypes = dtypes if spec.mixed else dtypes[:1] * len(dtypes)
+    leaves = [x.astype(dtypes[i]) if i in flat.moving else x for i, x in enumerate(flat.leaves)]
+    function, moving = flat.among(leaves)
+    value, pullback = tg.vjp(function, *moving)
+    cotangents, moves = weights(value), weights(moving)
+    whole = pullback(cotangents)
+    for asked in combinations(range(len(moving)), data.draw(st.integers(1, len(moving)))):
+
+        def of_some(*given, asked=asked):
+            return function(*[given[asked.index(i)] if i in asked else x for i, x in enumerate(moving)])
+
+        part = tg.vjp(of_some, *[moving[i] for i in asked])[1](cotangents)
+        assert_same(part, [whole[i] for i in asked], 1e-5 if SINGLE in dtypes else 1e-12, 1e-6)
+        tangents = tg.jvp(of_some, [moving[i] for i in asked], [moves[i] for i in asked])[1]
+        still = [moves[i] if i in asked else np.zeros_like(x) for i, x in enumerate(moving)]
+        parts = zip(tg.jvp(function, moving, still)[1], value, strict=True)
+        expected = [np.asarray(t, np.asarray(v).dtype) for t, v in parts]
+        assert_same(tangents, expected, 1e-5 if SINGLE in dtypes else 1e-12, 1e-6)
+
+
+@DIFFERENTIABLE
+@given(st.data())
+def test_cotangents_of_two_uses_add_up(spec, data):
+    flat = FlatCall(spec, data.draw(spec.calls))
+    u, v = (weights(flat(*flat.leaves), seed) for seed in (1, 2))
+    function, moving = flat.among(flat.leaves)
+    both = tg.vjp(lambda *given: [*function(*given), *function(*given)], *moving)[1]([*u, *v])
+    parts = zip(pulled(flat, flat.leaves, u), pulled(flat, flat.leaves, v), strict=True)
+    assert_same(both, [a + b for a, b in parts], 1e-11, 1e-12)
+
+
+@pytest.mark.parametrize("spec", [s for s in SMOOTH if not PRIMITIVES[s.name].multiple], ids=str)
+@given(st.data())
+def test_nothing_is_computed_for_what_is_not_asked(spec, data):
+    flat = FlatCall(spec, data.draw(spec.calls))
+    primitive, ans = PRIMITIVES[spec.name], flat(*flat.leaves)
+    for asked, leaf in enumerate(flat.leaves):
+        if len(flat.leaves) > 1 and isinstance(leaf, np.ndarray):
+            slots = [5 if i == asked else -1 for i in range(len(flat.leaves))]
+            found = primitive.pull(weights(ans)[0], ans[0], flat.leaves, flat.call.options, slots)
+            assert [part is not None for part in found] == [i == asked and i in flat.moving for i in range(len(slots))]
 
 
 @EVERY
