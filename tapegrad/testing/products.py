@@ -183,12 +183,13 @@ def check_adjoint(
         # An infinite scale would allow everything.
         if not (np.isfinite(scale) and abs(one - two) <= rtol * scale):
             names = ", ".join(flat.names[i] for i in which)
+            relative = abs(one - two) / scale if np.isfinite(scale) else np.inf
             raise GradientMismatch(
                 f"check_adjoint: forward and reverse mode of {function_name(f)} are not each other's transpose with "
                 f"respect to {names}:\n"
                 f"  <J v, u>        {one!r}\n"
                 f"  <v, J'u>        {two!r}\n"
-                f"  relative error  {abs(one - two) / scale if np.isfinite(scale) else np.inf:.2e}, allowed {rtol:.0e}\n"
+                f"  relative error  {relative:.2e}, allowed {rtol:.0e}\n"
                 f"{snippet}"
             )
 

@@ -31,7 +31,7 @@ MODES = {"pull": "rev", "augment": "rev", "push": "fwd", "push_with": "fwd"}
 DRAWS = 10  # draws of each property that a mutant meets, if nothing else has caught it
 MANY = 4  # rows that are looked at closely, where more than that go through one function
 SECONDS = 2.0  # of processor time, after which a check counts as one that does not end
-DIFFERENTIABLE = {row.name for row in SMOOTH}
+DIFFERENTIABLE = [row.name for row in SMOOTH]
 
 
 class Endless(Exception):
@@ -72,7 +72,7 @@ def fails(check: Callable[[], Any]) -> bool:
 
 
 def quick(rows: dict[str, set[str]]) -> bool:
-    """Whether a check fails for any of the rows, in the roles in which they reach what was broken.
+    """Whether one of the first checks fails, for a choice of rows, in the roles in which they reach what was broken.
 
     A broken rule may divide by zero. That it warns is not enough here; the properties take a warning for an error.
     """
@@ -80,24 +80,36 @@ def quick(rows: dict[str, set[str]]) -> bool:
         return any(fails(check) for check in _quick(rows))
 
 
-def thorough(rows: dict[str, set[str]]) -> bool:
-    """The same with more calls and every property. :func:`prepare` comes first, while nothing is broken."""
-    return any(fails(check) for check in _thorough(rows))
+class Thorough:
+    """All calls, points and properties of the rows. It is made while nothing is broken, since it draws them then.
+
+    The check that caught the last mutant comes first for the next one.
+    """
+
+    def __init__(self, rows: dict[str, set[str]]):
+        self.checks = list(_thorough(rows))
+
+    def __call__(self, rows: dict[str, set[str]]) -> bool:
+        for place, check in enumerate(self.checks):
+            if fails(check):
+                self.checks.insert(0, self.checks.pop(place))
+                return True
+        return False
 
 
 def _quick(rows: dict[str, set[str]]) -> Iterator[Callable[[], Any]]:
-    for row, roles in rows.items():
-        yield from _on_calls(row, roles, general_examples(row)[:2])
     for row, roles in _some(rows):
-        yield from _on_calls(row, roles, general_examples(row)[2:8])
-    for row, roles in rows.items():
+        yield from _on_calls(row, roles, general_examples(row)[:3])
+    for row, roles in _some(rows):
         yield from _at_points(row, roles)
 
 
 def _thorough(rows: dict[str, set[str]]) -> Iterator[Callable[[], Any]]:
-    for row, roles in _some(rows):
-        yield from _on_calls(row, roles, general_examples(row)[8 : 24 if len(rows) > MANY else None])
+    for row, roles in rows.items():
+        yield from _on_calls(row, roles, general_examples(row)[:2])
         yield from _at_points(row, roles)
+    for row, roles in _some(rows):
+        yield from _on_calls(row, roles, general_examples(row)[2 : 24 if len(rows) > MANY else None])
         yield from _properties(row, roles)
     yield from PLAIN
 
@@ -105,14 +117,6 @@ def _thorough(rows: dict[str, set[str]]) -> Iterator[Callable[[], Any]]:
 def _some(rows: dict[str, set[str]]) -> list[tuple[str, set[str]]]:
     """Rows from the whole list."""
     return list(rows.items())[:: -(-len(rows) // MANY)]
-
-
-def prepare(rows: dict[str, set[str]]) -> None:
-    """Draw what the properties need, and see that no check fails without a fault."""
-    for check in _quick(rows):
-        check()
-    for check in _thorough(rows):
-        check()
 
 
 @cache
