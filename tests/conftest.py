@@ -36,3 +36,12 @@ def pytest_collection_finish() -> None:
     """What is imported by now stays to the end, so the collector, which some tests call often, may pass over it."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How many faults the tests in ``tests/meta`` planted, whichever of the processes they ran in."""
+    from tests.meta.counts import faults, summary
+
+    found = faults(terminalreporter)
+    if found:
+        terminalreporter.write_line(summary(found))

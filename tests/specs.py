@@ -118,6 +118,11 @@ ARITHMETIC = [
             Point((0.0, 1), (1.0,)),
             Point((0.0, 0), (0.0,)),
             Point((0.0, 3), (0.0,)),
+            Point((INF, 0), (0.0,)),
+            Point((INF, 0.0), (0.0, None)),
+            Point((0, 2.0), (0.0,)),
+            Point((1, 2.0), (0.0,)),
+            Point((-2, 2.0), (np.nan,)),
         ),
     ),
     binary("remainder", (-4.0, 4.0, ()), (0.5, 2.0, ()), far=far_from_wrapping, single=1e-3,
@@ -164,7 +169,8 @@ TRIGONOMETRIC = [
 
 CHOICE = [
     Spec("where", calls.elementwise(None, (-2.0, 2.0, ()), (-2.0, 2.0, ())), np.where,
-         points=(Point((True, 1.0, INF), (1.0, 0.0)), Point((False, np.nan, 1.0), (0.0, 1.0)))),
+         points=(Point((True, 1.0, INF), (1.0, 0.0)), Point((False, np.nan, 1.0), (0.0, 1.0)),
+                 Point((0.5, 1.0, 2.0), (0.0, 1.0, 0.0)))),
     Spec("cast", calls.elementwise((-2.0, 2.0, ()), dtype=np.dtype(np.float64)), lambda x, dtype: np.asarray(x, dtype),
          points=(Point((1.5,), (1.0,), {"dtype": np.dtype(np.float32)}),
                  Point((1.5,), (0.0,), {"dtype": np.dtype(np.int64)}))),

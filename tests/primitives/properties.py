@@ -5,7 +5,7 @@ into no array of the call, since the properties of a row share the call.
 """
 
 from collections.abc import Callable
-from itertools import product
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import tapegrad as tg
 from tapegrad.testing import check_grads
 from tapegrad.testing.strategies import LAYOUTS, laid_out
 from tests.primitives.flat import assert_same, batches, check_vmap, pulled, pushed, weights
-from tests.specs import Spec
+from tests.specs import PRIMITIVES, Spec
 
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -113,6 +113,49 @@ def values_and_dtypes_are_those_of_numpy(spec, flat, data):
     if single and spec.order:
         wide = pulled(flat, flat.leaves, weights(flat(*flat.leaves)))
         assert_same([g.astype(float) for g in grads], wide, spec.single, spec.single)
+
+
+@of(differentiable)
+def some_of_the_arguments_give_their_part_of_the_derivative(spec, flat, data):
+    """In every mix of dtypes; what is not asked for is left out, and changes neither numbers nor dtypes."""
+    dtypes = [data.draw(st.sampled_from([SINGLE, DOUBLE])) for _ in flat.leaves]
+    dtypes = dtypes if spec.mixed else dtypes[:1] * len(dtypes)
+    leaves = [x.astype(dtypes[i]) if i in flat.moving else x for i, x in enumerate(flat.leaves)]
+    function, moving = flat.among(leaves)
+    value, pullback = tg.vjp(function, *moving)
+    cotangents, moves = weights(value), weights(moving)
+    whole = pullback(cotangents)
+    for asked in combinations(range(len(moving)), data.draw(st.integers(1, len(moving)))):
+
+        def of_some(*given, asked=asked):
+            return function(*[given[asked.index(i)] if i in asked else x for i, x in enumerate(moving)])
+
+        part = tg.vjp(of_some, *[moving[i] for i in asked])[1](cotangents)
+        assert_same(part, [whole[i] for i in asked], 1e-5 if SINGLE in dtypes else 1e-12, 1e-6)
+        tangents = tg.jvp(of_some, [moving[i] for i in asked], [moves[i] for i in asked])[1]
+        still = [moves[i] if i in asked else np.zeros_like(x) for i, x in enumerate(moving)]
+        parts = zip(tg.jvp(function, moving, still)[1], value, strict=True)
+        expected = [np.asarray(t, np.asarray(v).dtype) for t, v in parts]
+        assert_same(tangents, expected, 1e-5 if SINGLE in dtypes else 1e-12, 1e-6)
+
+
+@of(differentiable)
+def cotangents_of_two_uses_add_up(spec, flat, data):
+    u, v = (weights(flat(*flat.leaves), seed) for seed in (1, 2))
+    function, moving = flat.among(flat.leaves)
+    both = tg.vjp(lambda *given: [*function(*given), *function(*given)], *moving)[1]([*u, *v])
+    parts = zip(pulled(flat, flat.leaves, u), pulled(flat, flat.leaves, v), strict=True)
+    assert_same(both, [a + b for a, b in parts], 1e-11, 1e-12)
+
+
+@of(lambda spec: spec.order > 0 and not PRIMITIVES[spec.name].multiple)
+def nothing_is_computed_for_what_is_not_asked(spec, flat, data):
+    primitive, ans = PRIMITIVES[spec.name], flat(*flat.leaves)
+    for asked, leaf in enumerate(flat.leaves):
+        if len(flat.leaves) > 1 and isinstance(leaf, np.ndarray):
+            slots = [5 if i == asked else -1 for i in range(len(flat.leaves))]
+            found = primitive.pull(weights(ans)[0], ans[0], flat.leaves, flat.call.options, slots)
+            assert [part is not None for part in found] == [i == asked and i in flat.moving for i in range(len(slots))]
 
 
 @of(every)
