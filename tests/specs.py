@@ -208,9 +208,10 @@ def scipy_pair(name: str, x: tuple, y: tuple, **rest: Any) -> Spec:
     return Spec(name, calls.elementwise(x, y), getattr(scipy.special, name), **rest)
 
 
-def orders(name: str, low: float, high: float, away_from: tuple = ()) -> Spec:
+def orders(name: str, low: float, high: float, away_from: tuple = (), points: tuple[Point, ...] = ()) -> Spec:
     """A function with orders in front, which are integers since it has no derivative by them."""
-    return Spec(name, calls.with_orders((1, 3), (low, high, away_from)), getattr(scipy.special, name), mixed=False)
+    drawn = calls.with_orders((1, 3), (low, high, away_from))
+    return Spec(name, drawn, getattr(scipy.special, name), points=points, mixed=False)
 
 
 SHARES = (0.1, 0.9, ())
@@ -236,10 +237,12 @@ SPECIAL = [
         Point((0.0, 2.0), (np.log(2.0), 0.0)), Point((0.0, 0.0), (None, 0.0)), Point((0.0, INF), (INF, 0.0)))),
     scipy_pair("xlog1py", (-2.0, 2.0, ()), (-0.7, 3.0, ()), points=(
         Point((0.0, 1.0), (np.log(2.0), 0.0)), Point((0.0, -1.0), (None, 0.0)))),
-    orders("iv", 0.3, 3.0),
-    orders("ive", -3.0, 3.0, (0.0,)),
-    orders("jv", 0.3, 3.0),
-    orders("yv", 0.8, 3.0),
+    orders("iv", 0.3, 3.0, points=(Point((0.5, 2.0), (None, scipy.special.ivp(0.5, 2.0))),)),
+    orders("ive", -3.0, 3.0, (0.0,), (
+        Point((0, 0.0), (0.0,)),
+        Point((0.5, 2.0), (None, np.exp(-2.0) * scipy.special.ivp(0.5, 2.0) - scipy.special.ive(0.5, 2.0))))),
+    orders("jv", 0.3, 3.0, points=(Point((0.5, 2.0), (None, scipy.special.jvp(0.5, 2.0))),)),
+    orders("yv", 0.8, 3.0, points=(Point((0.5, 2.0), (None, scipy.special.yvp(0.5, 2.0))),)),
     scipy_row("expi", 0.3, 3.0),
 ]  # fmt: skip
 

@@ -132,6 +132,17 @@ def test_a_derivative_that_is_not_known_is_refused():
         assert np.isfinite(tg.grad(lambda x, f=f: f(tg.stop_gradient(x), x))(1.5))
 
 
+def test_orders_that_are_whole_numbers_may_be_traced():
+    """Of a step's inputs too: they have no derivative, and none is asked for."""
+    orders = np.array([[0], [2]], np.int32)
+
+    def total(w, orders):
+        return np.sum(tg.scan(lambda w, s, n: (s + special.iv(n, w), s), w, np.zeros(1), orders)[0])
+
+    found = tg.grad(lambda w: total(w, orders))(0.7)
+    np.testing.assert_allclose(found, special.ivp(0, 0.7) + special.ivp(2, 0.7))
+
+
 def test_a_function_without_a_rule_is_named():
     with pytest.raises(UnsupportedPrimitive, match=r"scipy\.special\.struve has no rule .*tapegrad\.primitive"):
         tg.grad(lambda x: special.struve(1.0, x))(2.0)

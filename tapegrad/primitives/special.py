@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import UnsupportedPrimitive
 from .elementwise import Elementwise
 from .error_function import erf_function, erfc_function
+from .registry import is_inexact
 
 ROOT_PI, ROOT_2 = math.sqrt(math.pi), math.sqrt(2.0)
 
@@ -32,6 +33,8 @@ class SciPyFunction(Elementwise):
     def __init__(self, name: str, *derivatives: Callable | None, where: str = ""):
         super().__init__(name, self._computed, *derivatives)
         self.where = where or name
+        if None in derivatives:  # of the instance: its rules are the table's, as those of every elementwise row
+            self.pull, self.push = self._guarded_pull, self._guarded_push  # type: ignore[method-assign]
 
     @cached_property
     def scipy_function(self) -> Callable:
@@ -46,11 +49,11 @@ class SciPyFunction(Elementwise):
         with np.errstate(all="ignore"):
             return self.scipy_function(*args)
 
-    def pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:
-        self._check([slot >= 0 for slot in slots])
+    def _guarded_pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:
+        self._check([slot >= 0 and is_inexact(arg) for slot, arg in zip(slots, args, strict=True)])
         return super().pull(g, ans, args, options, slots)
 
-    def push(self, tangents: Sequence[Any], ans: Any, args: Sequence[Any], options: dict) -> Any:
+    def _guarded_push(self, tangents: Sequence[Any], ans: Any, args: Sequence[Any], options: dict) -> Any:
         self._check([tangent is not None for tangent in tangents])
         return super().push(tangents, ans, args, options)
 

@@ -88,6 +88,16 @@ FUNCTIONS = {
     "zeros_like, dtype": lambda x: x * np.zeros_like(x, dtype=complex),
     "linspace": lambda x: np.linspace(x[0], 1j, 3),
     "solve": lambda x: np.linalg.solve(M, x),
+    "solve, the right side": lambda x: np.linalg.solve(np.outer(x, x), Z),
+    **{
+        f"linalg.{name}": lambda x, name=name: getattr(np.linalg, name)(np.outer(x, x) + M)
+        for name in "inv det slogdet cholesky eigh eigvalsh svd qr pinv".split()
+    },
+    "linalg.norm": lambda x: np.linalg.norm(x * Z),
+    "linalg.norm, ord": lambda x: np.linalg.norm(x, ord=2j),
+    "linalg.cross": lambda x: np.linalg.cross(x, Z),
+    "linalg.vecdot": lambda x: np.vecdot(x, Z),
+    "linalg.multi_dot": lambda x: np.linalg.multi_dot([M, x]),
     "logical_and": lambda x: np.logical_and(x, Z),
     "tg.array": lambda x: tg.array([x[0], 1j]),
     "tg.full": lambda x: tg.full(3, x[0], complex),
