@@ -12,7 +12,7 @@ from ..scan import scan
 from ..transforms import jvp, vjp
 from .cell_problem import CellProblem
 from .cell_report import SECOND
-from .differences import directional
+from .differences import SETTLED, directional
 
 VALUES = ("value", "value under reverse mode", "value under forward mode")
 GRADIENT, TANGENT = "gradient", "tangent"
@@ -110,7 +110,12 @@ def second_differences(problem: CellProblem) -> Readings:
     """How the gradient on the tape changes along the directions, by extrapolated central differences."""
     directions = [np.asarray(v, np.float64) for v in problem.directions]
     along = directional(_gradient(problem, problem.loop), problem.exact(), directions)
-    return _second(problem, along.value, along.error)
+    # They end when they are known to SETTLED: what the rounding of a gradient does to them is not seen below it.
+    doubts = [
+        np.maximum(error, SETTLED * np.max(np.abs(value), initial=0.0))
+        for value, error in zip(along.value, along.error, strict=True)
+    ]
+    return _second(problem, along.value, doubts)
 
 
 def _gradient(problem: CellProblem, run: Callable) -> Callable:

@@ -91,7 +91,8 @@ class _Grower:
         ends = ["leaf", *[kind for kind in ("float", "None") if kind in self.kinds]] if budget else ["None"]
         pairs = ("namedtuple", "dataclass") if budget > 1 else ()
         inner = [kind for kind in self.kinds if kind in ("list", "tuple", "dict", *pairs)] if depth < DEPTH else []
-        kind = self.draw(st.sampled_from([*ends, *inner, *inner]))
+        # Half of what lies in a container are leaves: else most trees would be as deep as they can be.
+        kind = self.draw(st.sampled_from([*ends, *inner] if depth == 1 else [*ends[:1] * len(inner), *ends, *inner]))
         if kind == "leaf":
             return self.draw(self.leaves)
         if kind == "float":

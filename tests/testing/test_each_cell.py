@@ -88,7 +88,7 @@ def test_a_faulty_cell_fails_and_the_others_pass(pytester):
     )
     done = pytester.runpytest_subprocess("-v", "-n", "2", "-k", "not 0.2", "--continue-on-collection-errors")
     assert done.ret == 1
-    done.assert_outcomes(passed=2, failed=1, errors=1)
+    done.assert_outcomes(passed=2, failed=1, errors=2)  # what cannot be imported, by either worker
     for line in ("*PASSED*test_cell[[]Leaky[]]*", "*PASSED*test_cell[[]Leaky-rate=0.1[]]*",
                  "*FAILED*test_cell[[]Faulty[]]*"):  # fmt: skip
         done.stdout.fnmatch_lines([line])
