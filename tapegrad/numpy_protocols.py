@@ -13,7 +13,19 @@ from typing import Any
 import numpy as np
 
 from .errors import TracingError, UnsupportedPrimitive
-from .numpy_functions import products, reductions, selection, shapes
+from .functions import logsumexp
+from .numpy_functions import (
+    HOMES,
+    elementwise,
+    norms,
+    ordering,
+    products,
+    rearranging,
+    reductions,
+    selection,
+    shapes,
+    statistics,
+)
 from .numpy_functions.common import asarray
 from .numpy_functions.creation import full
 from .primitives import elementwise as ew
@@ -22,7 +34,21 @@ from .primitives.indexing import concrete, index
 from .primitives.registry import Primitive
 from .tensor import Tensor, apply
 
-LN2, LN10 = float(np.log(2.0)), float(np.log(10.0))
+
+def _dispatches(function: Any) -> bool:
+    """Whether NumPy asks its arguments for a rule of their own (NEP 18); ufuncs do it another way."""
+    return hasattr(function, "_implementation")
+
+
+def _axes_last(name: str) -> Callable:
+    """A function of np.linalg that looks at the last two axes, where the one of np looks at the first."""
+
+    def of_matrices(x, /, *, offset=0, dtype=None):
+        made = selection.diagonal(x, offset, -2, -1)
+        return made if name == "diagonal" else reductions.sum(made, -1, dtype)
+
+    return of_matrices
+
 
 UFUNCS: dict[Any, Any] = {
     row.function: row
@@ -31,28 +57,8 @@ UFUNCS: dict[Any, Any] = {
 } | {
     np.matmul: lambda x, y: matmul(asarray(x), asarray(y)),
     np.true_divide: ew.divide,
-    np.float_power: lambda x, y: ew.power(shapes.astype(asarray(x), np.float64), y),
-    np.square: lambda x: x * x,
-    np.reciprocal: lambda x: 1.0 / x,
-    np.positive: lambda x: x,
-    np.fabs: ew.absolute,
-    np.exp2: lambda x: ew.exp(x * LN2),
-    np.log2: lambda x: ew.log(x) / LN2,
-    np.log10: lambda x: ew.log(x) / LN10,
-    np.deg2rad: lambda x: x * (np.pi / 180.0),
-    np.rad2deg: lambda x: x * (180.0 / np.pi),
-    np.radians: lambda x: x * (np.pi / 180.0),
-    np.degrees: lambda x: x * (180.0 / np.pi),
-    np.ceil: lambda x: -ew.floor(-x),
-    np.trunc: lambda x: ew.sign(x) * ew.floor(np.abs(x)),
-    np.greater: lambda x, y: ew.less(y, x),
-    np.greater_equal: lambda x, y: ew.less_equal(y, x),
-    np.not_equal: lambda x, y: ew.logical_not(ew.equal(x, y)),
-    np.isnan: lambda x: ew.logical_not(ew.equal(x, x)),
-    np.isinf: lambda x: ew.equal(np.abs(x), np.inf),
-    np.bitwise_and: lambda x, y: _booleans("&", ew.logical_and, x, y),
-    np.bitwise_or: lambda x, y: _booleans("|", ew.logical_or, x, y),
-    np.invert: lambda x: _booleans("~", ew.logical_not, x),
+    **elementwise.UFUNCS,
+    **{getattr(np, f.__name__): f for f in (products.vecdot, products.matvec, products.vecmat) if hasattr(np, f.__name__)},
 }
 
 REDUCE: dict[Any, Callable] = {
@@ -60,19 +66,40 @@ REDUCE: dict[Any, Callable] = {
     np.multiply: reductions.prod,
     np.maximum: reductions.max,
     np.minimum: reductions.min,
+    np.fmax: statistics.nanmax,
+    np.fmin: statistics.nanmin,
+    np.logical_and: reductions.all_,
+    np.logical_or: reductions.any_,
+    np.logaddexp: logsumexp,
+}
+
+ACCUMULATE: dict[Any, Callable] = {
+    np.add: reductions.cumsum,
+    np.multiply: reductions.cumprod,
+    **{u: reductions.accumulated(u, u.__name__) for u in (np.maximum, np.minimum, np.fmax, np.fmin, np.logaddexp)},
 }
 
 FUNCTIONS: dict[Any, Callable] = {
     getattr(np, name): function
-    for home in (reductions, shapes, selection, products)
+    for home in HOMES
     for name, function in vars(home).items()
-    if getattr(function, "__module__", None) == home.__name__ and not name.startswith("_") and hasattr(np, name)
+    if getattr(function, "__module__", None) == home.__name__ and hasattr(np, name) and _dispatches(getattr(np, name))
 } | {
     np.amax: reductions.max,
     np.amin: reductions.min,
     np.any: reductions.any_,
     np.all: reductions.all_,
-    np.linalg.norm: products.norm,
+    np.around: elementwise.round,
+    np.linalg.norm: norms.norm,
+    np.linalg.vector_norm: norms.vector_norm,
+    np.linalg.matrix_norm: norms.matrix_norm,
+    **{getattr(np.linalg, name): _axes_last(name) for name in ("diagonal", "trace")},
+    np.linalg.cross: lambda x1, x2, /, *, axis=-1: products.cross(x1, x2, axis=axis),
+    np.linalg.outer: products.outer,
+    np.linalg.matmul: lambda x1, x2, /: matmul(asarray(x1), asarray(x2)),
+    np.linalg.matrix_transpose: rearranging.matrix_transpose,
+    np.linalg.tensordot: lambda x1, x2, /, *, axes=2: products.tensordot(x1, x2, axes),
+    np.linalg.vecdot: lambda x1, x2, /, *, axis=-1: reductions.sum(asarray(x1) * asarray(x2), axis),
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
@@ -87,6 +114,12 @@ FUNCTIONS: dict[Any, Callable] = {
 }
 
 REMEDIES = {
+    "insert": "join the parts with np.concatenate",
+    "unique": "give it the values outside of the differentiated function; np.sort has a rule",
+    "apply_along_axis": "use tapegrad.vmap",
+    "vectorize": "use tapegrad.vmap",
+    "piecewise": "use np.select",
+    "histogram": "its counts have no derivative; compute them outside of the differentiated function",
     "copyto": "to fill an array with a traced value use tapegrad.full(shape, value)",
     "put": "use tapegrad.index_update(x, index, value), which returns a new array",
     "put_along_axis": "use tapegrad.index_update(x, index, value), which returns a new array",
@@ -95,17 +128,6 @@ REMEDIES = {
     "putmask": "use np.where(mask, values, x)",
     "add.at": "use tapegrad.index_add(x, index, value), which returns a new array",
 }
-
-
-def _booleans(symbol: str, primitive: Primitive, *args: Any) -> Any:
-    for arg in args:
-        if not isinstance(arg, bool) and getattr(arg, "dtype", None) != np.bool_:
-            raise UnsupportedPrimitive(
-                f"{symbol} on a Tensor combines booleans, and an argument is "
-                f"{getattr(arg, 'dtype', type(arg).__name__)}; "
-                "compare first, as in (x > 0) & (y > 0)"
-            )
-    return apply(primitive, args)
 
 
 def missing(name: str, module: str = "numpy") -> UnsupportedPrimitive:
@@ -139,8 +161,8 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: 
         return apply(handler, inputs) if isinstance(handler, Primitive) else handler(*inputs)
     if method == "reduce" and ufunc in REDUCE:
         return REDUCE[ufunc](*inputs, **{"axis": 0, **kwargs})
-    if method == "accumulate" and ufunc is np.add:
-        return reductions.cumsum(*inputs, **{"axis": 0, **kwargs})
+    if method == "accumulate" and ufunc in ACCUMULATE:
+        return ACCUMULATE[ufunc](*inputs, **{"axis": 0, **kwargs})
     if method == "outer" and len(inputs) == 2:
         x, y = (asarray(v) for v in inputs)
         return ufunc(shapes.reshape(x, x.shape + (1,) * len(y.shape)), y)
@@ -260,7 +282,7 @@ def install() -> None:
     for name, ufunc in {
         "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "pow": np.power,
         "mod": np.remainder, "floordiv": np.floor_divide, "matmul": np.matmul,
-        "and": np.bitwise_and, "or": np.bitwise_or,
+        "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "divmod": np.divmod,
     }.items():  # fmt: skip
         setattr(Tensor, f"__{name}__", _binary(UFUNCS[ufunc]))
         setattr(Tensor, f"__r{name}__", _binary(UFUNCS[ufunc], swap=True))
@@ -282,8 +304,9 @@ def install() -> None:
         )
         setattr(Tensor, f"__{name}__", wrapped)
     methods: list[Callable] = [
-        reductions.sum, reductions.mean, reductions.max, reductions.min, reductions.prod, reductions.var,
-        reductions.std, reductions.argmax, reductions.argmin, reductions.cumsum, shapes.ravel, shapes.swapaxes,
+        reductions.sum, statistics.mean, reductions.max, reductions.min, reductions.prod, statistics.var,
+        statistics.std, reductions.cumprod, elementwise.round, ordering.argsort, ordering.argpartition,
+        ordering.searchsorted, ordering.nonzero, selection.choose, reductions.argmax, reductions.argmin, reductions.cumsum, shapes.ravel, shapes.swapaxes,
         shapes.squeeze,
         shapes.repeat, shapes.astype, selection.take, selection.clip, selection.diagonal, selection.trace, products.dot,
     ]  # fmt: skip

@@ -4,6 +4,27 @@
 supported; what is missing from a signature is refused by name.
 """
 
-from . import common, creation, products, reductions, selection, shapes
+from . import (
+    calculus,
+    common,
+    creation,
+    elementwise,
+    norms,
+    ordering,
+    padding,
+    products,
+    rearranging,
+    reductions,
+    selection,
+    shapes,
+    statistics,
+)
 
-__all__ = ["common", "creation", "products", "reductions", "selection", "shapes"]
+HOMES = (
+    elementwise, reductions, statistics, ordering, shapes, rearranging, padding, selection, products, calculus,
+)  # fmt: skip
+
+__all__ = [
+    "HOMES", "calculus", "common", "creation", "elementwise", "norms", "ordering", "padding", "products",
+    "rearranging", "reductions", "selection", "shapes", "statistics",
+]  # fmt: skip

@@ -13,10 +13,15 @@ SHAPED = (Tensor, np.ndarray, np.generic)
 NO_VALUE = np._NoValue  # what NumPy passes for an argument that was not given
 
 
+def given(value: Any) -> bool:
+    """Whether an optional argument was given."""
+    return value is not None and value is not NO_VALUE
+
+
 def refuse(name: str, **arguments: Any) -> None:
     """Raise when an argument that has no rule was given."""
     for keyword, value in arguments.items():
-        if value is not None and value is not NO_VALUE:
+        if given(value):
             raise UnsupportedPrimitive(
                 f"numpy.{name}: the argument {keyword}= is not supported on a Tensor; "
                 + (
