@@ -16,6 +16,7 @@ from .errors import TracingError, UnsupportedPrimitive
 from .functions import logsumexp
 from .numpy_functions import (
     HOMES,
+    creation,
     elementwise,
     norms,
     ordering,
@@ -27,7 +28,6 @@ from .numpy_functions import (
     statistics,
 )
 from .numpy_functions.common import asarray
-from .numpy_functions.creation import full
 from .primitives import elementwise as ew
 from .primitives.contract import matmul
 from .primitives.indexing import concrete, index
@@ -103,11 +103,11 @@ FUNCTIONS: dict[Any, Callable] = {
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
-    np.zeros_like: lambda a, dtype=None: np.zeros(a.shape, dtype or a.dtype),
-    np.ones_like: lambda a, dtype=None: np.ones(a.shape, dtype or a.dtype),
-    np.full_like: lambda a, fill_value, dtype=None: full(a.shape, fill_value, dtype or a.dtype),
-    np.empty_like: lambda a, dtype=None: np.empty(a.shape, dtype or a.dtype),
-    np.copy: lambda a: a,
+    np.zeros_like: creation.zeros_like,
+    np.ones_like: creation.ones_like,
+    np.full_like: creation.full_like,
+    np.empty_like: creation.empty_like,
+    np.copy: lambda a, order="K", subok=False: a,
     np.result_type: lambda *args: np.result_type(*[a.dtype if isinstance(a, Tensor) else a for a in args]),
     np.iscomplexobj: lambda x: x.dtype.kind == "c",
     np.isrealobj: lambda x: x.dtype.kind != "c",

@@ -71,7 +71,8 @@ def cbrt(x: Any) -> Any:
     x = _floating(np.cbrt, x)
     zero = ew.logical_or(ew.equal(x, 0), ew.logical_not(ew.isfinite(x)))
     safe = where(zero, 1.0, x)
-    root = where(ew.less(safe, 0), -1.0, 1.0) * ew.power(np.abs(safe), 1 / 3)
+    root = ew.power(np.abs(safe), 1 / 3)
+    root = where(ew.less(safe, 0), -root, root)
     return where(zero, x, root - (root - safe / (root * root)) / 3.0)
 
 

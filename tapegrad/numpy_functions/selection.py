@@ -87,7 +87,9 @@ def select(condlist, choicelist, default=0):
     if len(condlist) != len(choicelist):
         raise ShapeError(f"select: {len(condlist)} conditions and {len(choicelist)} choices; give as many of both")
     choices = [asarray(choice) for choice in choicelist]
-    made: Any = astype(asarray(default), np.result_type(*[c.dtype for c in choices], asarray(default).dtype))
+    weak = isinstance(default, (bool, int, float))
+    dtype = np.result_type(*[c.dtype for c in choices], default if weak else asarray(default).dtype)
+    made: Any = astype(asarray(default), dtype)
     for condition, choice in zip(condlist[::-1], choices[::-1], strict=True):
         made = where(condition, choice, made)
     return made

@@ -73,16 +73,18 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
         weights = transpose(weights, tuple(int(i) for i in np.argsort([i % len(a.shape) for i in axes])))
         places = axes_of(axis, len(a.shape))
         weights = reshape(weights, tuple([n if i in places else 1 for i, n in enumerate(a.shape)]))
-    total = sum(weights if weights.shape == a.shape else broadcast_to(weights, a.shape), axis, keepdims=keepdims)
-    made = sum(a * weights, axis, keepdims=keepdims) / total
+    dtype = np.result_type(a.dtype, weights.dtype, *[np.float64] * (a.dtype.kind in "iub"))
+    weights = weights if weights.shape == a.shape else broadcast_to(weights, a.shape)
+    total = sum(weights, axis, dtype, keepdims=keepdims)
+    made = sum(a * weights, axis, dtype, keepdims=keepdims) / total
     return (made, broadcast_to(total, made.shape)) if returned else made
 
 
 def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=None, *, dtype=None):
     refuse("cov", fweights=fweights, aweights=aweights)
-    x = _rows_of(m, rowvar)
-    x = x if y is None else concatenate([x, _rows_of(y, rowvar)])
-    x = x if dtype is None else astype(x, dtype)
+    parts = [_rows_of(part, rowvar) for part in ([m] if y is None else [m, y])]
+    dtype = np.result_type(np.float64, *[x.dtype for x in parts]) if dtype is None else dtype
+    x = astype(concatenate(parts), dtype)
     x = x - mean(x, 1, keepdims=True)
     ddof = (0 if bias else 1) if ddof is None else ddof
     made = np.matmul(x, transpose(x)) / builtins.max(x.shape[1] - ddof, 0)
@@ -91,8 +93,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
 
 def _rows_of(m: Any, rowvar: bool) -> Any:
     m = asarray(m)
-    m = reshape(m, (1, *(m.shape or (1,)))) if len(m.shape) < 2 else m if rowvar else transpose(m)
-    return m if m.dtype.kind == "f" else astype(m, np.float64)
+    return reshape(m, (1, *(m.shape or (1,)))) if len(m.shape) < 2 else m if rowvar else transpose(m)
 
 
 def corrcoef(x, y=None, rowvar=True, *, dtype=None):

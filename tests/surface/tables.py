@@ -1,5 +1,9 @@
 """All rows of the surface."""
 
-from tests.surface import elementwise
+from tests.surface import elementwise, ordering, reductions
 
-ROWS = [*elementwise.ROWS]
+ROWS = [
+    *elementwise.ROWS,
+    *ordering.ROWS,
+    *reductions.ROWS,
+]
