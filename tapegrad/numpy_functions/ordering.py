@@ -113,6 +113,12 @@ def _between(lower: Any, upper: Any, share: Any) -> Any:
     return where(share >= 0.5, upper - gap * (1 - share), lower + gap * share)
 
 
+def _parts(name: str, q: Any, dtype: Any) -> np.ndarray:
+    """``q`` in its own precision, and a Python number in that of the array."""
+    q = np.asarray(q, dtype if isinstance(q, (int, float)) else np.result_type(np.asarray(q), 0.0))
+    return np.asarray(q / (100 if q.ndim else q.dtype.type(100))) if "percentile" in name else q
+
+
 def _quantiles(name: str, a: Any, q: Any, options: dict) -> Any:
     if isinstance(q, Tensor):
         raise UnsupportedPrimitive(f"numpy.{name}: q is traced; give numbers that do not depend on what is traced")
@@ -124,8 +130,7 @@ def _quantiles(name: str, a: Any, q: Any, options: dict) -> Any:
         )
     a = asarray(a)
     float_type = a.dtype.type if a.dtype.kind == "f" else np.float64
-    q = np.asarray(q, float_type) if isinstance(q, (int, float)) else np.asarray(q, np.result_type(q, 0.0))
-    q = q / float_type(100) if "percentile" in name else q
+    q = _parts(name, q, float_type)
     if not np.all((q >= 0) & (q <= 1)):
         raise ShapeError(f"numpy.{name}: q={q} goes beyond the whole; give parts between 0 and 1 (percent up to 100)")
     ordered, kept = _sorted_last(a, options["axis"])
@@ -134,8 +139,10 @@ def _quantiles(name: str, a: Any, q: Any, options: dict) -> Any:
     at = virtual_index(at).astype(q.dtype)
     lower = np.floor(at).astype(np.intp)
     upper = np.minimum(lower + 1, ordered.shape[-1] - 1)
-    share = np.asarray(share_of(at - lower, lower), q.dtype)
-    made = _between(take(ordered, lower, -1), take(ordered, upper, -1), share)
+    made = take(ordered, lower, -1)
+    if method not in ("lower", "higher"):
+        share = np.asarray(share_of(at - lower, lower), q.dtype)
+        made = _between(made, take(ordered, upper, -1), share)
     if ordered.dtype.kind == "f":
         last = index(ordered, (Ellipsis, *[None] * q.ndim, -1))
         made = where(ew.equal(last, last), made, last)
@@ -166,8 +173,8 @@ def _nan_quantiles(name: str, a: Any, q: Any, options: dict) -> Any:
         refuse(name, method=None if options["method"] == "linear" else options["method"])
         return _quantiles(name.removeprefix("nan"), a, q, options)
     refuse(name, out=options["out"], weights=options["weights"], interpolation=options["interpolation"])
-    q = np.asarray(q, ordered.dtype if isinstance(q, (int, float)) else np.result_type(q, 0.0))
-    shares = np.ravel(q / q.dtype.type(100) if "percentile" in name else q)
+    q = _parts(name, q, ordered.dtype)
+    shares = np.ravel(q)
     count = expand_dims(sum(ew.equal(ordered, ordered), -1), -1)
     at = astype(count - 1, q.dtype) * shares
     lower = astype(np.floor(at), np.intp)

@@ -47,7 +47,7 @@ def pad(array, pad_width, mode="constant", **options):
             places = np.pad(np.arange(array.shape[axis]), (before, after), mode)
             array = index(array, (slice(None),) * axis + (places,))
         else:
-            sides = [_side(array, axis, mode, first, pair[not first]) for first in (True, False)]
+            sides = [_side(array, axis, mode, first, pair[0 if first else 1]) for first in (True, False)]
             left, right = (side(width) for side, width in zip(sides, (before, after), strict=True))
             array = concatenate([left, array, right], axis)
     return array

@@ -10,8 +10,9 @@ from ..errors import ShapeError
 from ..primitives.indexing import ARRAY, concrete, index, scatter
 from ..primitives.reductions import axes_of
 from ..tensor import Tensor, apply
-from .common import asarray, refuse
+from .common import asarray
 from .shapes import (
+    astype,
     atleast_2d,
     atleast_3d,
     broadcast_to,
@@ -156,7 +157,8 @@ def diagflat(v, k=0):
 
 def vander(x, N=None, increasing=False):
     x = asarray(x)
-    columns = [np.ones(x.shape, x.dtype if x.dtype.kind == "f" else np.int64)]
+    x = astype(x, np.promote_types(x.dtype, int))
+    columns = [np.ones(x.shape, x.dtype)]
     for _ in range(1, len(x) if N is None else N):
         columns.append(x if len(columns) == 1 else columns[-1] * x)
     if N == 0:
@@ -180,13 +182,4 @@ def delete(arr, obj, axis=None):
         arr, axis = ravel(arr), 0
     axis = axes_of(axis, len(arr.shape))[0]
     return index(arr, (slice(None),) * axis + (np.delete(np.arange(arr.shape[axis]), _static("delete", obj)),))
-
-
-def trim_zeros(filt, trim="fb", axis=None):
-    """Without the zeros at the ends; where these are must be known."""
-    refuse("trim_zeros", axis=axis)
-    kept = np.flatnonzero(concrete(filt, "trim_zeros"))
-    first = int(kept[0]) if kept.size and "f" in trim.lower() else 0
-    last = int(kept[-1]) + 1 if kept.size and "b" in trim.lower() else len(filt) * bool(kept.size)
-    return filt[first:last]
 
