@@ -11,12 +11,11 @@ NO_RULE = {"autograd": "has no rule for it"}
 
 
 def in_parts(f, x, kth, axis=-1):
-    """What a partition fixes: the places asked for, and what lies before and behind them."""
-    made, k = f(x, kth, axis), np.ravel(kth)
-    axis = 0 if axis is None else axis
-    places = [np.take(made, i, axis) for i in k]
-    before = [np.sum(np.take(made, np.arange(int(k[0]) % made.shape[axis]), axis), axis)]
-    return places + before
+    """What a partition fixes: the places asked for, and the sum of what lies before them."""
+    made = f(x, kth, axis)
+    made = made.swapaxes(0 if axis is None else axis, -1)
+    places = [int(k) % made.shape[-1] for k in np.ravel(kth)]
+    return [*[made[..., k] for k in places], made[..., : places[0]].sum(-1)]
 
 
 @st.composite

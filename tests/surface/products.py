@@ -82,7 +82,7 @@ DIFFERENCES = [
             k: np.asarray(v) for k, v in ends.items()})}),
     Row("gradient", with_options(choosing(axis=lambda shape: [None, *axes(shape)], edge_order=[1, 2]), least=3),
         unlike={"autograd": "has no rule for edge_order", "jax": "has no rule for edge_order"}),
-    Row("gradient", fixed((5, 6)), "of two axes", use=lambda f, x: f(x)),
+    Row("gradient", fixed((5, 6)), "of each axis", use=lambda f, x: (f(x, axis=0), f(x, axis=1))),
     Row("gradient", fixed((4, 5)), "on grids", use=lambda f, x: f(x, X, 0.5, edge_order=2),
         unlike={"autograd": "has no rule for spacings", "jax": "has no rule for grids"}),
     Row("gradient", fixed((4, 5)), "on a grid", use=lambda f, x: f(x, X, axis=0),

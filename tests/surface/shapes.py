@@ -58,7 +58,7 @@ RESHAPING = [
 
 TURNING = [
     Row("flip", with_options(lambda draw, shape: {"axis": draw(st.sampled_from(
-        [None, *axes(shape), (0, -1)] if len(shape) > 1 else [None, 0, -1]))})),
+        [None, *axes(shape), (0, -1)] if len(shape) > 1 else [None, 0, -1]))}), unlike=NO_RULE),
     Row("fliplr", with_options(choosing(), dims=2)),
     Row("flipud", with_options(choosing())),
     Row("rot90", with_options(choosing(k=[1, 2, 3, 0, -1, 5]), dims=2)),
@@ -71,7 +71,8 @@ TURNING = [
 ]  # fmt: skip
 
 JOINING = [
-    Row("concatenate", joined(none=True)),
+    Row("concatenate", joined()),
+    Row("concatenate", joined(none=True), "flattened", unlike={"autograd": "has no rule for axis=None"}),
     Row("stack", several(same_shapes)),
     Row("stack", fixed((2, 3), (2, 3)), "along others", use=lambda f, x, y: (f([x, y], -1), f((x, y), axis=1))),
     Row("vstack", several(same_shapes)),
@@ -84,13 +85,13 @@ JOINING = [
 ]  # fmt: skip
 
 SPLITTING = [
-    Row("array_split", with_options(choosing(axis=axes), least=1), use=lambda f, x, axis: f(x, 2, axis)),
-    Row("array_split", fixed((5, 3)), "at places", use=lambda f, x: f(x, [1, 3])),
+    Row("array_split", with_options(choosing(axis=axes), least=1), use=lambda f, x, axis: [*f(x, 2, axis)]),
+    Row("array_split", fixed((5, 3)), "at places", use=lambda f, x: [*f(x, [1, 3])]),
     Row("split", fixed((4, 6)), use=lambda f, x: (*f(x, 2), *f(x, [1, 4], 1), *f(x, 3, axis=-1))),
-    Row("hsplit", fixed((4, 6)), use=lambda f, x: f(x, 3)),
+    Row("hsplit", fixed((4, 6)), use=lambda f, x: [*f(x, 3)]),
     Row("hsplit", fixed((6,)), "of one axis", use=lambda f, x: f(x, 3), unlike={"autograd": "joins along axis 1"}),
-    Row("vsplit", fixed((4, 6)), use=lambda f, x: f(x, [1, 3])),
-    Row("dsplit", fixed((2, 3, 4)), use=lambda f, x: f(x, 2)),
+    Row("vsplit", fixed((4, 6)), use=lambda f, x: [*f(x, [1, 3])]),
+    Row("dsplit", fixed((2, 3, 4)), use=lambda f, x: [*f(x, 2)]),
     Row("unstack", fixed((2, 3)), use=lambda f, x: f(x, axis=1), unlike=NO_RULE),
 ]  # fmt: skip
 
