@@ -21,13 +21,12 @@ from .numpy_functions import (
     norms,
     ordering,
     products,
-    rearranging,
     reductions,
     selection,
     shapes,
     statistics,
 )
-from .numpy_functions.common import asarray
+from .numpy_functions.common import asarray, missing
 from .primitives import elementwise as ew
 from .primitives.contract import matmul
 from .primitives.indexing import concrete, index
@@ -40,16 +39,6 @@ def _dispatches(function: Any) -> bool:
     return hasattr(function, "_implementation")
 
 
-def _axes_last(name: str) -> Callable:
-    """A function of np.linalg that looks at the last two axes, where the one of np looks at the first."""
-
-    def of_matrices(x, /, *, offset=0, dtype=None):
-        made = selection.diagonal(x, offset, -2, -1)
-        return made if name == "diagonal" else reductions.sum(made, -1, dtype)
-
-    return of_matrices
-
-
 UFUNCS: dict[Any, Any] = {
     row.function: row
     for row in vars(ew).values()
@@ -58,7 +47,7 @@ UFUNCS: dict[Any, Any] = {
     np.matmul: lambda x, y: matmul(asarray(x), asarray(y)),
     np.true_divide: ew.divide,
     **elementwise.UFUNCS,
-    **{getattr(np, f.__name__): f for f in (products.vecdot, products.matvec, products.vecmat) if hasattr(np, f.__name__)},
+    **{getattr(np, name): getattr(products, name) for name in ("matvec", "vecmat") if hasattr(np, name)},
 }
 
 REDUCE: dict[Any, Callable] = {
@@ -91,15 +80,6 @@ FUNCTIONS: dict[Any, Callable] = {
     np.all: reductions.all_,
     np.around: elementwise.round,
     np.linalg.norm: norms.norm,
-    np.linalg.vector_norm: norms.vector_norm,
-    np.linalg.matrix_norm: norms.matrix_norm,
-    **{getattr(np.linalg, name): _axes_last(name) for name in ("diagonal", "trace")},
-    np.linalg.cross: lambda x1, x2, /, *, axis=-1: products.cross(x1, x2, axis=axis),
-    np.linalg.outer: products.outer,
-    np.linalg.matmul: lambda x1, x2, /: matmul(asarray(x1), asarray(x2)),
-    np.linalg.matrix_transpose: rearranging.matrix_transpose,
-    np.linalg.tensordot: lambda x1, x2, /, *, axes=2: products.tensordot(x1, x2, axes),
-    np.linalg.vecdot: lambda x1, x2, /, *, axis=-1: reductions.sum(asarray(x1) * asarray(x2), axis),
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
@@ -112,32 +92,6 @@ FUNCTIONS: dict[Any, Callable] = {
     np.iscomplexobj: lambda x: x.dtype.kind == "c",
     np.isrealobj: lambda x: x.dtype.kind != "c",
 }
-
-REMEDIES = {
-    "insert": "join the parts with np.concatenate",
-    "unique": "give it the values outside of the differentiated function; np.sort has a rule",
-    "apply_along_axis": "use tapegrad.vmap",
-    "vectorize": "use tapegrad.vmap",
-    "piecewise": "use np.select",
-    "histogram": "its counts have no derivative; compute them outside of the differentiated function",
-    "copyto": "to fill an array with a traced value use tapegrad.full(shape, value)",
-    "put": "use tapegrad.index_update(x, index, value), which returns a new array",
-    "put_along_axis": "use tapegrad.index_update(x, index, value), which returns a new array",
-    "fill_diagonal": "use np.where with a mask from np.eye",
-    "place": "use np.where(mask, values, x)",
-    "putmask": "use np.where(mask, values, x)",
-    "add.at": "use tapegrad.index_add(x, index, value), which returns a new array",
-}
-
-
-def missing(name: str, module: str = "numpy") -> UnsupportedPrimitive:
-    """The error for a NumPy function without a rule."""
-    remedy = REMEDIES.get(
-        name,
-        "build it from supported functions, or register it: f = tapegrad.primitive(numpy_function), then "
-        "f.defvjp(lambda g, ans, x: ...)",
-    )
-    return UnsupportedPrimitive(f"{module}.{name} has no rule for Tensors; {remedy}")
 
 
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -304,11 +258,11 @@ def install() -> None:
         )
         setattr(Tensor, f"__{name}__", wrapped)
     methods: list[Callable] = [
-        reductions.sum, statistics.mean, reductions.max, reductions.min, reductions.prod, statistics.var,
-        statistics.std, reductions.cumprod, elementwise.round, ordering.argsort, ordering.argpartition,
-        ordering.searchsorted, ordering.nonzero, selection.choose, reductions.argmax, reductions.argmin, reductions.cumsum, shapes.ravel, shapes.swapaxes,
-        shapes.squeeze,
-        shapes.repeat, shapes.astype, selection.take, selection.clip, selection.diagonal, selection.trace, products.dot,
+        reductions.sum, reductions.max, reductions.min, reductions.prod, reductions.argmax, reductions.argmin,
+        reductions.cumsum, reductions.cumprod, statistics.mean, statistics.var, statistics.std, shapes.swapaxes,
+        shapes.ravel, shapes.squeeze, shapes.repeat, shapes.astype, selection.take, selection.clip, selection.diagonal,
+        selection.trace, selection.choose, ordering.argsort, ordering.argpartition, ordering.searchsorted,
+        ordering.nonzero, elementwise.round, products.dot,
     ]  # fmt: skip
     for function in methods:
         setattr(Tensor, function.__name__, _method(function))

@@ -93,9 +93,11 @@ def _slope(f: Any, h: Any, axis: int, edge_order: int) -> Any:
         return x[_along(axis, slice(start, stop))]
 
     low, high = at(h, 0, -1), at(h, 1, None)
-    a, b, c = (0, 0, 0) if even else (-high / (low * (low + high)), (high - low) / (low * high), low / (high * (low + high)))
-    inside = (at(f, 2, None) - at(f, 0, -2)) / (2.0 * low) if even else (
-        a * at(f, 0, -2) + b * at(f, 1, -1) + c * at(f, 2, None))  # fmt: skip
+    if even:
+        inside = (at(f, 2, None) - at(f, 0, -2)) / (2.0 * low)
+    else:
+        inside = (-high / (low * (low + high)) * at(f, 0, -2) + (high - low) / (low * high) * at(f, 1, -1)
+                  + low / (high * (low + high)) * at(f, 2, None))  # fmt: skip
     if edge_order == 1:
         first = (at(f, 1, 2) - at(f, 0, 1)) / at(h, 0, 1)
         last = (at(f, -1, None) - at(f, -2, -1)) / at(h, -1, None)

@@ -1,4 +1,7 @@
-"""np.linalg.norm. Where a norm is 0 its derivative is taken as 0: it has a cone's tip there."""
+"""Norms of vectors and matrices.
+
+Where a norm is 0 its derivative is taken as 0: it has a cone's tip there.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from ..primitives.reductions import axes_of
 from .common import asarray
 from .reductions import max, min, sum  # noqa: A004
 from .selection import where
-from .shapes import astype, moveaxis, ravel, reshape
+from .shapes import astype, moveaxis, reshape
 from .statistics import root
 
 
@@ -56,12 +59,9 @@ def _of_matrices(x: Any, ord: Any, axes: list[int], keepdims: Any) -> Any:  # no
     elif ord in (1, -1, np.inf, -np.inf):
         sums = sum(np.abs(x), -2 if abs(ord) == 1 else -1)
         made = (max if ord > 0 else min)(sums, -1)
-    elif ord in (2, -2, "nuc"):
-        values = np.linalg.svd(x, compute_uv=False)
-        made = sum(values, -1) if ord == "nuc" else (max if ord > 0 else min)(values, -1)
     else:
         raise UnsupportedPrimitive(
-            f"numpy.linalg.norm: ord={ord!r} is no norm of matrices; give 1, -1, 2, -2, inf, -inf, 'fro' or 'nuc'"
+            f"numpy.linalg.norm: ord={ord!r} of matrices is not supported here; give 1, -1, inf, -inf or 'fro'"
         )
     if not keepdims:
         return made
@@ -69,18 +69,3 @@ def _of_matrices(x: Any, ord: Any, axes: list[int], keepdims: Any) -> Any:  # no
     for axis in sorted(axes):
         shape.insert(axis, 1)
     return reshape(made, tuple(shape))
-
-
-def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):  # noqa: A002
-    x = asarray(x)
-    x = x if x.dtype.kind == "f" else astype(x, np.float64)
-    rank = len(x.shape)
-    axes = axes_of(axis, rank)
-    rest = [i for i in range(rank) if i not in axes]
-    merged = reshape(moveaxis(x, axes, range(len(axes))), (-1, *[x.shape[i] for i in rest])) if rank else ravel(x)
-    made = _of_vectors(merged, ord, 0, False)
-    return reshape(made, tuple([1 if i in axes else n for i, n in enumerate(x.shape)])) if keepdims else made
-
-
-def matrix_norm(x, /, *, keepdims=False, ord="fro"):  # noqa: A002
-    return norm(x, ord, (-2, -1), keepdims)

@@ -12,6 +12,7 @@ from ..primitives import contract as products
 from ..primitives.indexing import ARRAY, concrete, scatter
 from ..tensor import apply
 from .common import asarray, refuse
+from .norms import norm as norm
 from .selection import diagonal
 from .shapes import astype, moveaxis, ravel, reshape, transpose
 
@@ -93,10 +94,6 @@ def _diagonals(x: Any, labels: str, subscripts: str) -> tuple[Any, str]:
 
 def vdot(a, b, /):
     return products.dot(ravel(asarray(a)), ravel(asarray(b)))
-
-
-def vecdot(x1, x2):
-    return _core(x1, x2, "i", "i", "")
 
 
 def matvec(x1, x2):

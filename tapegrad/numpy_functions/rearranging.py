@@ -121,11 +121,6 @@ def flipud(m):
     return flip(m, 0)
 
 
-def matrix_transpose(x, /):
-    _needs("matrix_transpose", x, 2)
-    return swapaxes(x, -1, -2)
-
-
 # ---- spreading ----
 def broadcast_arrays(*args, subok=False):
     arrays = [asarray(a) for a in args]

@@ -23,8 +23,8 @@ def reshape(a, /, shape, order="C", *, copy=None):
         return transpose(reshape(transpose(a), shape[::-1]))
     if order != "C":
         raise UnsupportedPrimitive(
-            f"numpy.reshape: order={order!r} asks how an array lies in memory, which a Tensor does not say; give 'C' or "
-            "'F'"
+            f"numpy.reshape: order={order!r} asks how an array lies in memory, which a Tensor does not say; give "
+            "'C' or 'F'"
         )
     shape = tuple([operator.index(n) for n in ((shape,) if isinstance(shape, (int, np.integer)) else shape)])
     if shape == a.shape:

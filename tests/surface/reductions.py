@@ -110,8 +110,9 @@ EXTREMA = [
         for name in ("argmax", "argmin")],
     *[Row(name, fixed((2, 3)), "of all", use=lambda f, x: (f(x), f(x, keepdims=True)), order=0)
       for name in ("argmax", "argmin")],
-    *[Row(name, fixed((2, 3)), use=lambda f, x: (f(x > 0), f(x > 0, axis=1, keepdims=True), f(x[:0], 0), f(x, (0, -1)),
-                                                 f(x > 0, where=np.eye(2, 3) > 0)), order=0) for name in ("any", "all")],
+    *[Row(name, fixed((2, 3)), order=0, use=lambda f, x: (
+        f(x > 0), f(x > 0, axis=1, keepdims=True), f(x[:0], 0), f(x, (0, -1)), f(x > 0, where=np.eye(2, 3) > 0)))
+      for name in ("any", "all")],
 ]  # fmt: skip
 
 NAN = [

@@ -32,7 +32,6 @@ RESHAPING = [
     Row("ravel", with_options(choosing(order=[..., "C", "F"]), dims=0)),
     Row("transpose", with_options(choosing(axes=orders))),
     Row("permute_dims", fixed((2, 3, 4)), use=lambda f, x: f(x, (2, 0, 1))),
-    Row("matrix_transpose", with_options(choosing(), dims=2), unlike=NO_RULE),
     Row("swapaxes", with_options(choosing(axis1=axes, axis2=axes)), use=lambda f, x, axis1, axis2: f(x, axis1, axis2)),
     Row("moveaxis", with_options(choosing(source=axes, destination=axes)),
         use=lambda f, x, source, destination: f(x, source, destination)),
