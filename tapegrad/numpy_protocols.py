@@ -164,6 +164,16 @@ def _refuse_write(self: Tensor, key: Any, value: Any) -> None:
     )
 
 
+def _in_place(name: str) -> Callable:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> None:
+        raise TracingError(
+            f"x.{name}(...) would change a traced array in place, and its gradient would be lost; np.sort(x), "
+            "np.partition(x, k), tapegrad.full(shape, value) and tapegrad.index_update(x, index, value) return new arrays"
+        )
+
+    return method
+
+
 def _format(self: Tensor, spec: str) -> str:
     return format(concrete(self, "format")[()], spec) if spec else repr(self)
 
@@ -266,6 +276,8 @@ def install() -> None:
     ]  # fmt: skip
     for function in methods:
         setattr(Tensor, function.__name__, _method(function))
+    for name in ("sort", "partition", "put", "fill", "resize"):
+        setattr(Tensor, name, _in_place(name))
     Tensor.any, Tensor.all = _method(reductions.any_), _method(reductions.all_)  # type: ignore[attr-defined]
     Tensor.flatten, Tensor.copy = _method(shapes.ravel), lambda self: self  # type: ignore[attr-defined]
     Tensor.reshape, Tensor.transpose = _shape_method(shapes.reshape), _shape_method(shapes.transpose)  # type: ignore[attr-defined]

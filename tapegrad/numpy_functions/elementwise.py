@@ -67,13 +67,16 @@ def logaddexp2(x: Any, y: Any) -> Any:
 
 
 def cbrt(x: Any) -> Any:
-    """The real cube root: a power, and a step of Newton's method for its last bits."""
+    """The real cube root: a power, and a step of Newton's method for its last bits; at 0 the slope is infinite."""
     x = _floating(np.cbrt, x)
-    zero = ew.logical_or(ew.equal(x, 0), ew.logical_not(ew.isfinite(x)))
-    safe = where(zero, 1.0, x)
+    zero = ew.equal(x, 0)
+    usual = ew.logical_and(ew.isfinite(x), ew.logical_not(zero))
+    safe = where(usual, x, 1.0)
     root = ew.power(np.abs(safe), 1 / 3)
     root = where(ew.less(safe, 0), -root, root)
-    return where(zero, x, root - (root - safe / (root * root)) / 3.0)
+    root = root - (root - safe / (root * root)) / 3.0
+    ends = where(zero, ew.power(where(zero, x, 1.0), 1 / 3), ew.stop_gradient(x))
+    return where(usual, root, ends)
 
 
 def copysign(x: Any, y: Any) -> Any:

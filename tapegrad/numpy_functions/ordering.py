@@ -102,8 +102,7 @@ METHODS: dict[str, tuple[Callable, Callable]] = {  # the virtual index, and the 
     "lower": (np.floor, lambda gamma, lower: gamma),
     "higher": (np.ceil, lambda gamma, lower: gamma),
     "midpoint": (lambda at: 0.5 * (np.floor(at) + np.ceil(at)), lambda gamma, lower: gamma),
-    "nearest": (lambda at: at, lambda gamma, lower: np.where((gamma < 0.5) | ((gamma == 0.5) & (lower % 2 == 0)), 0, 1)
-                * np.ones_like(gamma)),
+    "nearest": (np.rint, lambda gamma, lower: gamma),
 }  # fmt: skip
 
 
@@ -140,7 +139,7 @@ def _quantiles(name: str, a: Any, q: Any, options: dict) -> Any:
     lower = np.floor(at).astype(np.intp)
     upper = np.minimum(lower + 1, ordered.shape[-1] - 1)
     made = take(ordered, lower, -1)
-    if method not in ("lower", "higher"):
+    if method not in ("lower", "higher", "nearest"):
         share = np.asarray(share_of(at - lower, lower), q.dtype)
         made = _between(made, take(ordered, upper, -1), share)
     if ordered.dtype.kind == "f":

@@ -130,22 +130,17 @@ NAN = [
 ]  # fmt: skip
 
 
-def ufunc_row(path, drawn, **rest):
-    name, method = path.split(".")
-    return Row(name, drawn, f".{method}", use=lambda f, *args, **options: getattr(f, method)(*args, **options), **rest)
-
-
 NO_METHODS = {"autograd": "has no methods of ufuncs", "jax": "its methods of ufuncs take other arguments"}
 METHODS = [
-    *[ufunc_row(f"{name}.reduce", reduced(away_from=None, low=0.3, dims=1, several=name != "logaddexp"),
+    *[Row(f"{name}.reduce", reduced(away_from=None, low=0.3, dims=1, several=name != "logaddexp"),
                 unlike=NO_METHODS, single=1e-2)
       for name in ("add", "multiply", "maximum", "minimum", "fmax", "fmin", "logaddexp")],
-    *[ufunc_row(f"{name}.reduce", reduced(dims=1), unlike=NO_METHODS, order=0)
+    *[Row(f"{name}.reduce", reduced(dims=1), unlike=NO_METHODS, order=0)
       for name in ("logical_and", "logical_or")],
-    *[ufunc_row(f"{name}.accumulate", with_options(choosing(axis=axes), apart_=True, low=0.3), unlike=NO_METHODS,
+    *[Row(f"{name}.accumulate", with_options(choosing(axis=axes), apart_=True, low=0.3), unlike=NO_METHODS,
                 single=1e-2)
       for name in ("add", "multiply", "maximum", "minimum", "fmax", "fmin", "logaddexp")],
-    *[ufunc_row(f"{name}.outer", fixed((2, 3), (4,), low=0.3), unlike=NO_METHODS)
+    *[Row(f"{name}.outer", fixed((2, 3), (4,), low=0.3), unlike=NO_METHODS)
       for name in ("multiply", "subtract", "hypot", "power")],
 ]  # fmt: skip
 

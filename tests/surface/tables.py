@@ -1,11 +1,18 @@
 """All rows of the surface."""
 
-from tests.surface import elementwise, ordering, products, reductions, shapes
+from tests.surface import (
+    elementwise,
+    ordering,
+    products,
+    reductions,
+    shapes,
+)
 
-ROWS = [
-    *elementwise.ROWS,
-    *ordering.ROWS,
-    *products.ROWS,
-    *reductions.ROWS,
-    *shapes.ROWS,
+FAMILIES = [
+    elementwise,
+    reductions,
+    ordering,
+    shapes,
+    products,
 ]
+ROWS = [row for family in FAMILIES for row in family.ROWS]

@@ -15,7 +15,7 @@ EVERY = pytest.mark.parametrize("row", ROWS, ids=str)
 SMOOTH = pytest.mark.parametrize("row", [row for row in ROWS if row.order], ids=str)
 CONSTANT = pytest.mark.parametrize("row", [row for row in ROWS if not row.order], ids=str)
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-FEWER = settings(max_examples=max(settings().max_examples // 5, 5))  # the primitives below are drawn from fully
+FEWER = settings(max_examples=max(settings().max_examples // 12, 4))  # the primitives below are drawn from fully
 
 
 @SMOOTH
