@@ -168,7 +168,7 @@ def _in_place(name: str) -> Callable:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> None:
         raise TracingError(
             f"x.{name}(...) would change a traced array in place, and its gradient would be lost; np.sort(x), "
-            "np.partition(x, k), tapegrad.full(shape, value) and tapegrad.index_update(x, index, value) return new arrays"
+            "np.partition(x, k), tapegrad.full(shape, value), tapegrad.index_update(x, index, value) return new arrays"
         )
 
     return method

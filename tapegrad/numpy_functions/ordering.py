@@ -47,11 +47,10 @@ def argpartition(a, kth, axis=-1, kind="introselect", order=None):
     refuse("argpartition", order=order)
     a, axis = _one_axis("argpartition", a, axis)
     n = a.shape[axis]
-    places = [operator.index(k) for k in (np.ravel(kth) if np.ndim(kth) else [kth])]
+    places = tuple([operator.index(k) for k in (np.ravel(kth) if np.ndim(kth) else [kth])])
     if any(not -n <= k < n for k in places):
         raise ShapeError(f"partition: kth={kth} for an axis of length {n}; places count from 0")
-    places = tuple([k % n for k in places])
-    return apply(reductions.argsort, (a,), {"axis": axis, "kind": None, "kth": places})
+    return apply(reductions.argsort, (a,), {"axis": axis, "kind": None, "kth": tuple([k % n for k in places])})
 
 
 def partition(a, kth, axis=-1, kind="introselect", order=None):

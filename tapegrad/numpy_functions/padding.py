@@ -15,7 +15,7 @@ from .selection import where
 from .shapes import astype, broadcast_to, concatenate
 
 MOVING = ("edge", "reflect", "symmetric", "wrap")
-STATISTICS = {"maximum": np.max, "minimum": np.min, "mean": np.mean, "median": np.median}
+STATISTICS: dict[str, Any] = {"maximum": np.max, "minimum": np.min, "mean": np.mean, "median": np.median}
 OPTIONS = {
     "constant": "constant_values", "linear_ramp": "end_values", **dict.fromkeys(MOVING, ""),
     **dict.fromkeys(STATISTICS, "stat_length"),

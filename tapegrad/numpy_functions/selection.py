@@ -108,7 +108,8 @@ def choose(a, choices, out=None, mode="raise"):
 
 def _triangle(m: Any, k: int, upper: bool) -> Any:
     m = asarray(m)
-    lower = np.tri(*(m.shape * 2)[-2:] if len(m.shape) == 1 else m.shape[-2:], k=k - upper, dtype=bool)
+    rows, columns = (m.shape * 2)[-2:]  # of a vector as many rows
+    lower = np.tri(rows, columns, k - upper, bool)
     zero = m.dtype.type(0)
     return where(lower, zero, m) if upper else where(lower, m, zero)
 

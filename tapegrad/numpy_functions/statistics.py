@@ -70,7 +70,7 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
                 f"average: weights of shape {weights.shape} for an array of shape {a.shape} along axis {axis}; give "
                 "weights of the shape of the array, or of its axes named by axis="
             )
-        weights = transpose(weights, tuple(int(i) for i in np.argsort([i % len(a.shape) for i in axes])))
+        weights = transpose(weights, sorted(range(len(axes)), key=lambda i: axes[i] % len(a.shape)))
         places = axes_of(axis, len(a.shape))
         weights = reshape(weights, tuple([n if i in places else 1 for i, n in enumerate(a.shape)]))
     dtype = np.result_type(a.dtype, weights.dtype, *[np.float64] * (a.dtype.kind in "iub"))

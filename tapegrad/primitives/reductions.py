@@ -89,10 +89,10 @@ class Order(Primitive):
     family = "reductions"
     differentiable = False
 
-    def run(self, x: Any, axis: int, kind: str | None, kth: tuple[int, ...] | None) -> Any:
+    def run(self, x: Any, axis: int, kind: Any, kth: tuple[int, ...] | None) -> Any:
         return np.argsort(x, axis, kind) if kth is None else np.argpartition(x, kth, axis)
 
-    def abstract(self, x: Any, axis: int, kind: str | None, kth: tuple[int, ...] | None) -> Aval:
+    def abstract(self, x: Any, axis: int, kind: Any, kth: tuple[int, ...] | None) -> Aval:
         return Aval(shape_of(x), np.intp)
 
     def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:

@@ -1,4 +1,4 @@
-"""docs/numpy.md: its tables are those of the rows, every function with a rule is on it, and what it says is refused is."""
+"""docs/numpy.md: its tables are those of the rows, every function is on it, and what it says is refused is."""
 
 import numpy as np
 import pytest
