@@ -147,8 +147,8 @@ BROADCASTING = [
 
 # ---- mutants that are no faults, and why ----
 READS_ANS = {
-    "rev": "divide power exp expm1 sqrt logistic tan tanh max min".split(),
-    "fwd": "divide power exp expm1 sqrt logistic tan tanh max min".split(),
+    "rev": "divide power hypot exp expm1 sqrt logistic tan tanh max min".split(),
+    "fwd": "divide power hypot exp expm1 sqrt logistic tan tanh max min".split(),
 }
 EQUIVALENT = {
     (f"{mode}: wrong ans", row.name): "its rule does not read ans, or only its shape and dtype"
