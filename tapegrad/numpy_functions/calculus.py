@@ -150,9 +150,9 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
     array([0. , 0.5, 1. ])
     """
     num = operator.index(num)
-    start, stop = asarray(start), asarray(stop)
-    made_in = np.result_type(start.dtype, stop.dtype, float(num))
-    start, stop = (astype(x, made_in) for x in (start, stop))
+    ends = [x if isinstance(x, (int, float)) else asarray(x) for x in (start, stop)]
+    made_in = np.result_type(*[getattr(x, "dtype", x) for x in ends], float(num))
+    start, stop = (astype(asarray(x), made_in) for x in ends)
     shape = np.broadcast_shapes(start.shape, stop.shape)
     start, stop = broadcast_to(start, shape), broadcast_to(stop, shape)
     parts = num - 1 if endpoint else num

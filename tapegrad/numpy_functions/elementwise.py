@@ -98,7 +98,7 @@ def modf(x: Any) -> tuple[Any, Any]:
 
 def fmod(x: Any, y: Any) -> Any:
     """The remainder with the sign of x; of positive numbers it is np.remainder, which is exact."""
-    size = np.abs(y)
+    size = abs(y)  # of a Python number a Python number, which is weak
     return where(ew.less(x, 0), -ew.remainder(-x, size), ew.remainder(x, size))
 
 
@@ -164,7 +164,7 @@ UFUNCS: dict[Any, Callable] = {
 # ---- functions that are no ufuncs ----
 def sinc(x):
     """sin(pi x) / (pi x); within pi |x| < 1/4 its series, whose derivatives lose no digits near 0."""
-    y = PI * _floating(np.sin, x)
+    y = PI * (x if aval_of(x).dtype.kind == "f" else astype(x, np.float64))
     small = ew.less(np.abs(y), 0.25)
     near, far = where(small, y, 0.0), where(small, 1.0, y)
     square, series = near * near, SINC[-1]

@@ -119,8 +119,9 @@ def test_index_add_and_index_update_are_what_numpy_does_in_place(name):
 
 @pytest.mark.parametrize(
     "symbol",
-    [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.mod, operator.floordiv, divmod],
-)
+    [operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.mod, operator.floordiv,
+     divmod],
+)  # fmt: skip
 @pytest.mark.parametrize("other", [2, 1.5, np.float32(1.5), np.float64(1.5), Y, Y[0], [1, 2, 3], True], ids=repr)
 def test_operators_on_both_sides(symbol, other):
     for f in (lambda x: symbol(x, other), lambda x: symbol(other, x)):
@@ -129,6 +130,36 @@ def test_operators_on_both_sides(symbol, other):
         assert np.asarray(value).dtype == np.asarray(expected).dtype
         if symbol is not operator.floordiv:
             check_grads(f, (X,), order=1)
+
+
+BINARY = [u for u in UFUNCS if u.nin == 2 and u.signature is None and any(t.startswith("ff->") for t in u.types)]
+
+
+@pytest.mark.parametrize("ufunc", BINARY, ids=lambda u: u.__name__)
+@pytest.mark.parametrize("number", [2.5, 2, np.float64(2.5)], ids=repr)
+def test_numbers_beside_single_precision_in_every_ufunc(ufunc, number):
+    """Python's are weak, those of NumPy are not."""
+    x = X.astype(np.float32)
+    for f in (lambda x: ufunc(x, number), lambda x: ufunc(number, x)):
+        value = tg.vjp(f, x)[0]
+        for a, b in zip(tg.tree_leaves(value), tg.tree_leaves(f(x)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+            assert np.asarray(a).dtype == np.asarray(b).dtype
+
+
+def test_grids_between_a_number_and_single_precision():
+    x = np.float32(0.5)
+    for f in (lambda x: np.linspace(x, 2, 4), lambda x: np.linspace(1.5, x, 4), lambda x: np.sinc(x)):
+        assert tg.vjp(f, x)[0].dtype == f(x).dtype == np.float32
+
+
+def test_whole_numbers_are_taken_as_numpy_takes_them():
+    whole = np.array([[3, 1, 2], [2, 0, 1]], np.int8)
+    for name in ("sinc", "exp2", "cbrt", "mean", "var", "prod", "cumprod", "cumsum", "median", "ptp", "fabs", "deg2rad"):
+        f = getattr(np, name)
+        found, expected = tg.vmap(f)(whole[None])[0], f(whole)
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-12)
 
 
 def test_lists_of_tensors_where_numpy_takes_lists():
