@@ -57,7 +57,8 @@ QUANTILES = [
         unlike={"autograd": "has no rule for it", "jax": "takes one axis of parts"}),
     Row("percentile", quantiles(100.0), use=with_q, unlike=NO_RULE),
     Row("nanmedian", with_nan(), use=spoiled, unlike=NO_RULE),
-    Row("nanquantile", with_nan(), use=lambda f, x, **rest: spoiled(f, x, np.array([0.37, 0.81]), **rest), unlike=NO_RULE),
+    Row("nanquantile", with_nan(), use=lambda f, x, **rest: spoiled(
+        f, x, np.array([0.37, 0.81]), **rest), unlike=NO_RULE),
     Row("nanpercentile", with_nan(), use=lambda f, x, **rest: spoiled(f, x, 37.0, **rest), unlike=NO_RULE),
 ]  # fmt: skip
 

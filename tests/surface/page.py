@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from tests.oracles.test_points import POINTS
-from tests.surface.tables import FAMILIES, ROWS
+from tests.surface.tables import EVERY, FAMILIES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "numpy.md"
 LACKS = "has no rule for it"
@@ -30,7 +30,7 @@ def families():
 def differences(library):
     """Why rows are not compared with a library, and what it has no rule for at all."""
     lines = [f"| function | {TITLES[library]} |", "|---|---|"]
-    for row in ROWS:
+    for row in EVERY:
         reason = row.unlike.get(library)
         if reason and reason != LACKS:
             lines.append(f"| `{row.name}`{' ' + row.variant if row.variant else ''} | {reason} |")
@@ -39,8 +39,8 @@ def differences(library):
 
 def lacking(library):
     """Functions of which no row is compared."""
-    compared = {row.name for row in ROWS if row.order and library not in row.unlike}
-    return [_names([row for row in ROWS if row.order and row.name not in compared and row.unlike[library] == LACKS])]
+    compared = {row.name for row in EVERY if row.order and library not in row.unlike}
+    return [_names([row for row in EVERY if row.order and row.name not in compared and row.unlike[library] == LACKS])]
 
 
 def choices():
