@@ -23,7 +23,6 @@ from .jacobians import elementwise_grad as elementwise_grad
 from .jacobians import hessian as hessian
 from .jacobians import hvp as hvp
 from .jacobians import jacobian as jacobian
-from .numpy_functions.calculus import linspace as linspace
 from .numpy_functions.creation import array as array
 from .numpy_functions.creation import full as full
 from .numpy_functions.creation import index_add as index_add
@@ -53,9 +52,8 @@ _SUBPACKAGES = ("analysis", "backends", "cells", "symbolic", "tasks", "testing",
 __all__ = [
     "Tape", "Tensor", "array", "backend", "binary_cross_entropy", "checkpoint", "custom_jvp", "custom_vjp",
     "elementwise_grad", "errors", "full", "grad", "hessian", "hvp", "index_add", "index_update", "jacobian", "jvp",
-    "linspace", "log_softmax", "logsumexp", "mse", "primitive", "relu", "scan", "sigmoid", "softmax",
-    "softmax_cross_entropy", "softplus", "stop_gradient", "take", "trace", "tree_leaves", "tree_map",
-    "value_and_grad", "vjp", "vmap",
+    "log_softmax", "logsumexp", "mse", "primitive", "relu", "scan", "sigmoid", "softmax", "softmax_cross_entropy",
+    "softplus", "stop_gradient", "take", "trace", "tree_leaves", "tree_map", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 
