@@ -9,11 +9,12 @@ FACE := build/face
 
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test lint typecheck check docs format clean
+.PHONY: help demo test mutants lint typecheck check docs format clean
 
 help:
 	@echo "make demo       train a character model on text that Python carries, and write new text"
 	@echo "make test       run the test suite (WORKERS=$(WORKERS) processes; ARGS='-k scan' for a part of it)"
+	@echo "make mutants    plant every fault that the checkers must see, and count them"
 	@echo "make lint       ruff: style and import order"
 	@echo "make typecheck  mypy on the package"
 	@echo "make check      lint, typecheck and test"
@@ -25,7 +26,10 @@ demo: $(VENV)/installed
 	$(BIN)/tapegrad train
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+mutants: $(VENV)/installed-test
+	$(BIN)/python -m tests.meta $(ARGS)
 
 lint: $(VENV)/installed-lint
 	$(BIN)/ruff check .

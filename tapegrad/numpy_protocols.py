@@ -18,19 +18,24 @@ from .numpy_functions import (
     HOMES,
     creation,
     elementwise,
-    norms,
+    linalg,
+    matrix_products,
     ordering,
+    parts,
     products,
     reductions,
     selection,
     shapes,
+    special,
     statistics,
+    windows,
 )
 from .numpy_functions.common import asarray, missing
 from .primitives import elementwise as ew
 from .primitives.contract import matmul
 from .primitives.indexing import concrete, index
 from .primitives.registry import Primitive
+from .refusals import IN_PLACE, refuse_in_place, refuse_pickle, refuse_view
 from .tensor import Tensor, apply
 
 
@@ -45,9 +50,11 @@ UFUNCS: dict[Any, Any] = {
     if isinstance(row, ew.Elementwise) and isinstance(row.function, np.ufunc)
 } | {
     np.matmul: lambda x, y: matmul(asarray(x), asarray(y)),
+    np.vecdot: matrix_products.vecdot,
     np.true_divide: ew.divide,
     **elementwise.UFUNCS,
     **{getattr(np, name): getattr(products, name) for name in ("matvec", "vecmat") if hasattr(np, name)},
+    np.conjugate: parts.conjugate,
 }
 
 REDUCE: dict[Any, Callable] = {
@@ -74,12 +81,18 @@ FUNCTIONS: dict[Any, Callable] = {
     for name, function in vars(home).items()
     if getattr(function, "__module__", None) == home.__name__ and hasattr(np, name) and _dispatches(getattr(np, name))
 } | {
+    getattr(np.linalg, name): function
+    for home in (linalg, matrix_products)
+    for name, function in vars(home).items()
+    if getattr(function, "__module__", None) == home.__name__ and hasattr(np.linalg, name)
+} | {
+    np.matrix_transpose: matrix_products.matrix_transpose,
     np.amax: reductions.max,
     np.amin: reductions.min,
     np.any: reductions.any_,
     np.all: reductions.all_,
     np.around: elementwise.round,
-    np.linalg.norm: norms.norm,
+    np.lib.stride_tricks.sliding_window_view: windows.sliding_window_view,
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
@@ -88,6 +101,7 @@ FUNCTIONS: dict[Any, Callable] = {
     np.full_like: creation.full_like,
     np.empty_like: creation.empty_like,
     np.copy: lambda a, order="K", subok=False: a,
+    np.linspace: creation.linspace,
     np.result_type: lambda *args: np.result_type(*[a.dtype if isinstance(a, Tensor) else a for a in args]),
     np.iscomplexobj: lambda x: x.dtype.kind == "c",
     np.isrealobj: lambda x: x.dtype.kind != "c",
@@ -97,19 +111,21 @@ FUNCTIONS: dict[Any, Callable] = {
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if kwargs.pop("out", None) is not None:
         raise UnsupportedPrimitive(
-            f"numpy.{ufunc.__name__}: a traced value cannot be written into an array (out=, +=, -=, *=, ...), "
-            "which would "
-            "lose its gradient; make a new array: x = x + t"
+            f"{special.origin(ufunc)}.{ufunc.__name__}: a traced value cannot be written into an array (out=, +=, -=, "
+            "*=, ...), which would lose its gradient; make a new array: x = x + t"
         )
     if method == "__call__":
         if kwargs:
             raise UnsupportedPrimitive(
-                f"numpy.{ufunc.__name__}: the argument {next(iter(kwargs))}= is not supported on a Tensor; select with "
+                f"{special.origin(ufunc)}.{ufunc.__name__}: the argument {next(iter(kwargs))}= is not supported on a "
+                "Tensor; select with "
                 "np.where, convert with .astype"
             )
         handler = UFUNCS.get(ufunc)
         if handler is None:
-            raise missing(ufunc.__name__)
+            handler = special.found(ufunc)
+            if handler is None:
+                raise missing(ufunc.__name__, special.origin(ufunc))
         if any(isinstance(x, (list, tuple)) for x in inputs):
             inputs = tuple([asarray(x) for x in inputs])
         return apply(handler, inputs) if isinstance(handler, Primitive) else handler(*inputs)
@@ -120,7 +136,7 @@ def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: 
     if method == "outer" and len(inputs) == 2:
         x, y = (asarray(v) for v in inputs)
         return ufunc(shapes.reshape(x, x.shape + (1,) * len(y.shape)), y)
-    raise missing(f"{ufunc.__name__}.{method}")
+    raise missing(f"{ufunc.__name__}.{method}", special.origin(ufunc))
 
 
 def _array_function(self: Tensor, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
@@ -164,16 +180,6 @@ def _refuse_write(self: Tensor, key: Any, value: Any) -> None:
     )
 
 
-def _in_place(name: str) -> Callable:
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> None:
-        raise TracingError(
-            f"x.{name}(...) would change a traced array in place, and its gradient would be lost; np.sort(x), "
-            "np.partition(x, k), tapegrad.full(shape, value), tapegrad.index_update(x, index, value) return new arrays"
-        )
-
-    return method
-
-
 def _format(self: Tensor, spec: str) -> str:
     return format(concrete(self, "format")[()], spec) if spec else repr(self)
 
@@ -200,7 +206,7 @@ OPERANDS = {bool, int, float, np.ndarray, Tensor}
 
 
 def _operand(value: Any) -> bool:
-    return type(value) in OPERANDS or isinstance(value, (Tensor, np.ndarray, np.generic, list, complex))
+    return type(value) in OPERANDS or isinstance(value, (Tensor, np.ndarray, np.generic, list, tuple, complex))
 
 
 def _binary(handler: Any, swap: bool = False) -> Callable:
@@ -210,13 +216,13 @@ def _binary(handler: Any, swap: bool = False) -> Callable:
         if type(other) not in OPERANDS:
             if not _operand(other):
                 return NotImplemented
-            other = asarray(other) if isinstance(other, list) else other
+            other = asarray(other) if isinstance(other, (list, tuple)) else other
         return call(self, other)
 
     def reflected(self: Tensor, other: Any) -> Any:
         if not _operand(other):
             return NotImplemented
-        return call(asarray(other) if isinstance(other, list) else other, self)
+        return call(asarray(other) if isinstance(other, (list, tuple)) else other, self)
 
     return reflected if swap else forward
 
@@ -260,6 +266,7 @@ def install() -> None:
         "len": _len, "iter": _iter, "bool": _bool, "index": _index, "format": _format, "setitem": _refuse_write,
         "float": _refuse_number, "int": _refuse_number, "complex": _refuse_number, "array": _refuse_array,
         "array_ufunc": _array_ufunc, "array_function": _array_function,
+        "copy": lambda self: self, "deepcopy": lambda self, memo: self, "reduce_ex": refuse_pickle,
     }.items():  # fmt: skip
         wrapped = (
             (lambda self, primitive=function: apply(primitive, (self,)))
@@ -276,13 +283,17 @@ def install() -> None:
     ]  # fmt: skip
     for function in methods:
         setattr(Tensor, function.__name__, _method(function))
-    for name in ("sort", "partition", "put", "fill", "resize"):
-        setattr(Tensor, name, _in_place(name))
     Tensor.any, Tensor.all = _method(reductions.any_), _method(reductions.all_)  # type: ignore[attr-defined]
     Tensor.flatten, Tensor.copy = _method(shapes.ravel), lambda self: self  # type: ignore[attr-defined]
     Tensor.reshape, Tensor.transpose = _shape_method(shapes.reshape), _shape_method(shapes.transpose)  # type: ignore[attr-defined]
+    Tensor.real, Tensor.imag = property(parts.real), property(parts.imag)  # type: ignore[attr-defined]
+    Tensor.conj = Tensor.conjugate = _method(parts.conjugate)  # type: ignore[attr-defined]
+    Tensor.view = refuse_view  # type: ignore[attr-defined]
+    for name, remedy in IN_PLACE.items():
+        setattr(Tensor, name, refuse_in_place(name, remedy))
     Tensor.item = Tensor.tolist = _refuse_number  # type: ignore[attr-defined]
     Tensor.T = property(shapes.transpose)  # type: ignore[attr-defined]
+    Tensor.mT = property(matrix_products.matrix_transpose)  # type: ignore[attr-defined]
 
 
 install()

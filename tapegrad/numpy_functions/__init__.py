@@ -7,24 +7,32 @@ supported; what is missing from a signature is refused by name.
 from . import (
     calculus,
     common,
+    convolution,
     creation,
     elementwise,
+    linalg,
+    matrix_products,
     norms,
     ordering,
     padding,
+    parts,
     products,
     rearranging,
     reductions,
     selection,
     shapes,
+    special,
     statistics,
+    windows,
 )
 
 HOMES = (
-    elementwise, reductions, statistics, ordering, shapes, rearranging, padding, selection, products, calculus,
+    elementwise, parts, reductions, statistics, ordering, shapes, rearranging, padding, selection, products, calculus,
+    windows,
 )  # fmt: skip
 
 __all__ = [
-    "HOMES", "calculus", "common", "creation", "elementwise", "norms", "ordering", "padding", "products",
-    "rearranging", "reductions", "selection", "shapes", "statistics",
+    "HOMES", "calculus", "common", "convolution", "creation", "elementwise", "linalg", "matrix_products", "norms",
+    "ordering", "padding", "parts", "products", "rearranging", "reductions", "selection", "shapes", "special",
+    "statistics", "windows",
 ]  # fmt: skip

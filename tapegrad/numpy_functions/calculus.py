@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..primitives import elementwise as ew
 from ..primitives.indexing import index
 from ..primitives.reductions import axes_of
 from .common import asarray, given, refuse
+from .creation import linspace
 from .ordering import searchsorted
 from .reductions import sum  # noqa: A004
 from .selection import where
@@ -133,38 +133,6 @@ def interp(x, xp, fp, left=None, right=None, period=None):
 
 
 # ---- grids between traced ends ----
-def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, *, device=None):
-    """Evenly spaced numbers between two ends, which may be traced.
-
-    Parameters
-    ----------
-    start, stop : array
-        Broadcast against each other.
-    num : int
-    endpoint, retstep, dtype, axis
-        As for :func:`numpy.linspace`.
-
-    Examples
-    --------
-    >>> linspace(0.0, 1.0, 3)
-    array([0. , 0.5, 1. ])
-    """
-    num = operator.index(num)
-    ends = [x if isinstance(x, (int, float)) else asarray(x) for x in (start, stop)]
-    made_in = np.result_type(*[getattr(x, "dtype", x) for x in ends], float(num))
-    start, stop = (astype(asarray(x), made_in) for x in ends)
-    shape = np.broadcast_shapes(start.shape, stop.shape)
-    start, stop = broadcast_to(start, shape), broadcast_to(stop, shape)
-    parts = num - 1 if endpoint else num
-    step = (stop - start) / parts if parts > 0 else (stop - start) * np.nan
-    count = np.arange(num - 1 if endpoint and num > 1 else num, dtype=made_in).reshape((-1,) + (1,) * len(shape))
-    made = count * (step if parts > 0 else 0.0 * (stop - start)) + start
-    made = concatenate([made, expand_dims(stop, 0)]) if endpoint and num > 1 else made
-    made = made if dtype is None else astype(np.floor(made) if np.dtype(dtype).kind in "iu" else made, dtype)
-    made = moveaxis(made, 0, axis)
-    return (made, step) if retstep else made
-
-
 def logspace(start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0):
     made = ew.power(base, linspace(start, stop, num, endpoint, axis=axis))
     return made if dtype is None else astype(made, dtype)

@@ -13,6 +13,13 @@ SHAPED = (Tensor, np.ndarray, np.generic)
 NO_VALUE = np._NoValue  # what NumPy passes for an argument that was not given
 
 
+COMPLEX = (
+    "its results are complex in general, and complex derivatives are not supported: compute real and imaginary parts "
+    "as real arrays (a discrete Fourier transform is two products, with the matrices np.cos(a) and -np.sin(a) of the "
+    "angles a)"
+)
+COMPLEX_VALUED = {"eig", "eigvals", "roots", "sort_complex"}
+
 REMEDIES = {
     "insert": "join the parts with np.concatenate",
     "unique": "give it the values outside of the differentiated function; np.sort has a rule",
@@ -32,7 +39,7 @@ REMEDIES = {
 
 def missing(name: str, module: str = "numpy") -> UnsupportedPrimitive:
     """The error for a NumPy function without a rule."""
-    remedy = REMEDIES.get(
+    remedy = COMPLEX if module in ("numpy.fft", "numpy.lib.scimath") or name in COMPLEX_VALUED else REMEDIES.get(
         name,
         "build it from supported functions, or register it: f = tapegrad.primitive(numpy_function), then "
         "f.defvjp(lambda g, ans, x: ...)",

@@ -12,7 +12,7 @@ from ..primitives import shaping
 from ..primitives.indexing import index
 from ..primitives.reductions import axes_of
 from ..primitives.registry import shape_of
-from ..tensor import Tensor, apply, complex_refused
+from ..tensor import Tensor, apply, complex_refused, is_complex
 from .common import asarray, refuse
 
 
@@ -210,6 +210,6 @@ def repeat(a, repeats, axis=None):
 
 def astype(x, dtype, /, copy=True):
     dtype = np.dtype(dtype)
-    if dtype.kind == "c" and isinstance(x, Tensor):
+    if (dtype.kind == "c") != is_complex(x) and (isinstance(x, Tensor) or is_complex(x)):
         raise complex_refused("astype")
     return x if x.dtype == dtype else apply(ew.cast, (x,), {"dtype": dtype})

@@ -114,11 +114,11 @@ def larger(g, x, y):
 
 
 def power_base(g, ans, x, y):
-    """d x^y / dx = y x^(y-1), and 0 for y = 0 even at x = 0."""
+    """d x^y / dx = y x^(y-1), and 0 at x = y = 0."""
     if isinstance(y, (int, float)):
-        return g * (2 * x if y == 2 else y * x ** (y - 1) if y else 0.0 * x)
-    zero = y == 0
-    return g * np.where(zero, 0.0, y * x ** np.where(zero, 1.0, y - 1))
+        return g * (2 * x if y == 2 else y * x ** (y - 1) if y else 0.0)
+    zero = np.logical_and(np.equal(x, 0), np.equal(y, 0))  # nowhere else: by y the derivative at y = 0 is 1 / x
+    return g * (y * x ** np.where(zero, 1.0, y - 1))
 
 
 def power_exponent(g, ans, x, y):
@@ -126,7 +126,7 @@ def power_exponent(g, ans, x, y):
     if isinstance(x, (int, float)):
         return g * (ans * (math.log(x) if x > 0 else math.nan) if x else 0.0)
     zero = np.equal(x, 0)
-    return g * np.where(zero, 0.0, ans * np.log(np.where(zero, 1.0, x)))
+    return g * (np.where(zero, 0.0, ans) * np.log(np.where(zero, 1.0, x)))
 
 
 def share(g, x, ans):

@@ -62,13 +62,13 @@ class Getitem(Primitive):
         return [part, *[None] * len(arrays)]
 
     def push(self, tangents: Sequence[Any], ans: Any, args: Sequence[Any], options: dict) -> Any:
-        return None if tangents[0] is None else apply(self, (tangents[0], *args[1:]), options)
+        return apply(self, (tangents[0], *args[1:]), options)  # integers have no tangents
 
     def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:
         (x, *arrays), template = args, options["template"]
         if not any(flags[1:]):
             result = apply(self, args, {"template": (FULL, *template)})
-            if arrays and arrays_first(template) == 0 and arrays_first((FULL, *template)) == 0:
+            if arrays and arrays_first((FULL, *template)) == 0:
                 return np.moveaxis(result, len(np.broadcast_shapes(*map(shape_of, arrays))), 0)
             return result
         arrays, made = _batched_arrays(size, arrays, flags[1:])
@@ -77,7 +77,7 @@ class Getitem(Primitive):
         rows = np.arange(size).reshape((size,) + (1,) * made)
         result = apply(self, (x, rows, *arrays), {"template": (ARRAY, *template)})
         at = arrays_first(template)
-        if at and arrays_first((ARRAY, *template)) == 0:
+        if at:
             result = np.moveaxis(result, range(1, 1 + made), range(1 + at, 1 + at + made))
         return result
 
@@ -102,7 +102,7 @@ class Scatter(Primitive):
         return [apply(getitem, (g, *arrays), {"template": options["template"]}), *[None] * len(arrays)]
 
     def push(self, tangents: Sequence[Any], ans: Any, args: Sequence[Any], options: dict) -> Any:
-        return None if tangents[0] is None else apply(self, (tangents[0], *args[1:]), options)
+        return apply(self, (tangents[0], *args[1:]), options)  # integers have no tangents
 
     def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:
         (g, *arrays), template, shape = args, options["template"], options["shape"]
@@ -116,7 +116,7 @@ class Scatter(Primitive):
         if not flags[0]:
             g = np.broadcast_to(g, (size, *shape_of(g)))
         rows = np.arange(size).reshape((size,) + (1,) * made)
-        if at and arrays_first((ARRAY, *template)) == 0:
+        if at:
             g = np.moveaxis(g, range(1 + at, 1 + at + made), range(1, 1 + made))
         return apply(self, (g, rows, *arrays), {"template": (ARRAY, *template), "shape": (size, *shape)})
 

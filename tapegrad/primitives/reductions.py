@@ -47,8 +47,8 @@ class Reduction(Primitive):
     def spread(self, g: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
         """``g``, of the shape of the result, repeated to the shape of the argument."""
         if not keepdims and shape_of(g):
-            g = np.reshape(g, _kept(x.shape, axis))
-        return stretched(g, x.shape)
+            g = np.reshape(g, _kept(shape_of(x), axis))
+        return stretched(g, shape_of(x))
 
 
 class Sum(Reduction):
@@ -65,7 +65,8 @@ class Extremum(Reduction):
     """max and min: elements that tie share the derivative equally."""
 
     def share(self, x: Any, ans: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
-        best = (x == (ans if keepdims else np.reshape(ans, _kept(x.shape, axis)))).astype(x.dtype)
+        best = np.equal(x, ans if keepdims else np.reshape(ans, _kept(shape_of(x), axis)))
+        best = best.astype(getattr(x, "dtype", np.float64))  # a Python number has none
         return best / np.sum(best, axis=axis, keepdims=True)
 
     def pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:

@@ -169,23 +169,35 @@ def check_adjoint(
     weights = [general(rng, np.shape(y)) for y in flat.function(*flat.args)]
     directions = [general(rng, x.shape) for x in flat.args]
     pulled = _pulled(flat, weights) if vjp is None else _ruled_cotangents(flat, f, vjp, weights)
+    snippet = repeated("check_adjoint", f, args, {"vjp": vjp, "jvp": jvp}, rtol=rtol, seed=seed)
+    _same_shapes([f"the cotangent of {name}" for name in flat.names], pulled, directions, snippet)
+    results = [f"the tangent of result {k}" for k in range(len(weights))]
     for which in alone_and_together(len(directions)):
         moves = [v if i in which else np.zeros_like(v) for i, v in enumerate(directions)]
         pushed = _pushed(flat, moves) if jvp is None else _ruled_tangents(flat, f, jvp, moves)
+        _same_shapes(results, pushed, weights, snippet)
         left = [np.sum(t * u) for t, u in zip(pushed, weights, strict=True)]
         right = [np.sum(v * g) for v, g in zip(moves, pulled, strict=True)]
         scale = _terms(pushed, weights) + _terms(moves, pulled)
         one, two = float(sum(left)), float(sum(right))
-        if not abs(one - two) <= rtol * scale:
+        # An infinite scale would allow everything.
+        if not (np.isfinite(scale) and abs(one - two) <= rtol * scale):
             names = ", ".join(flat.names[i] for i in which)
+            relative = abs(one - two) / scale if np.isfinite(scale) else np.inf
             raise GradientMismatch(
                 f"check_adjoint: forward and reverse mode of {function_name(f)} are not each other's transpose with "
                 f"respect to {names}:\n"
                 f"  <J v, u>        {one!r}\n"
                 f"  <v, J'u>        {two!r}\n"
-                f"  relative error  {abs(one - two) / scale:.2e}, allowed {rtol:.0e}\n"
-                f"{repeated('check_adjoint', f, args, {'vjp': vjp, 'jvp': jvp}, rtol=rtol, seed=seed)}"
+                f"  relative error  {relative:.2e}, allowed {rtol:.0e}\n"
+                f"{snippet}"
             )
+
+
+def _same_shapes(names: Sequence[str], found: Sequence[Any], expected: Sequence[Any], snippet: str) -> None:
+    for name, a, b in zip(names, found, expected, strict=True):
+        if np.shape(a) != np.shape(b):
+            raise GradientMismatch(f"check_adjoint: {name} has shape {np.shape(a)}, expected {np.shape(b)}\n{snippet}")
 
 
 def alone_and_together(count: int) -> list[list[int]]:
@@ -216,7 +228,7 @@ def by_elements(flat: Flat, weights: Sequence[np.ndarray], position: int, places
     value, error, methods = np.zeros(len(places)), np.zeros(len(places)), set()
     for k, place in enumerate(places):
         unit = [np.zeros_like(x) for x in flat.args]
-        unit[position].reshape(-1)[place] = 1.0
+        unit[position].flat[place] = 1.0  # not through reshape, which copies an array in another order
         along = directional(flat.function, flat.args, unit)
         value[k] = sum(float(np.sum(u * t)) for u, t in zip(weights, along.value, strict=True))
         error[k] = sum(float(np.sum(np.abs(u) * e)) for u, e in zip(weights, along.error, strict=True))

@@ -1,15 +1,21 @@
-"""What is derived while a rule is broken must not serve other tests."""
+"""What is derived while a rule is broken must not serve other tests; and every fault that is planted is counted."""
+
+from functools import partial
 
 import pytest
 
-from tapegrad import loops, structure
-from tapegrad.backends import reference
-from tapegrad.caches import Bounded
+from tests.meta.counts import noted
+from tests.meta.kit import forget
 
 
 @pytest.fixture
 def nothing_remembered(monkeypatch):
     """Tapes and programs of a process that has just started, for one test."""
-    monkeypatch.setattr(structure, "_seen", Bounded())
-    monkeypatch.setattr(loops, "_tapes", Bounded())
-    monkeypatch.setattr(reference, "_PROGRAMS", Bounded())
+    forget(monkeypatch)
+
+
+@pytest.fixture
+def count(request):
+    """``count(of, kind, equivalent=False)`` counts a fault that was caught, or is listed."""
+    noting = partial(noted, request.node)
+    return lambda of, kind, equivalent=False: noting(of, kind, equivalent)

@@ -102,6 +102,14 @@ def test_one_wrong_element_among_many():
         check_grads(broken, (x,), modes=["rev"])
 
 
+def test_no_direction_hides_a_fault_by_chance():
+    """Of every hundred projections one is a hundredth of its terms, and so is the fault in it."""
+    broken = primitive(np.positive, lambda g, ans, x: g * (1 + 2e-5))
+    for seed in range(500):
+        with pytest.raises(GradientMismatch, match="reverse mode"):
+            check_grads(broken, (X,), modes=["rev"], order=1, seed=seed)
+
+
 def test_modes_that_contradict_each_other_within_the_tolerance():
     """Both are near enough to a rough tolerance, and are still not each other's adjoint."""
     broken = primitive(np.sin, lambda g, ans, x: g * np.cos(x) * (1 + 1e-5), lambda t, ans, x: t * np.cos(x))

@@ -67,6 +67,16 @@ def elementwise(draw: Any, *domains: Any, **options: Any) -> Call:
     return Call(tuple(given), options)
 
 
+@st.composite
+def with_orders(draw: Any, *domains: Any) -> Call:
+    """As :func:`elementwise`; domains ``(low, high)`` give whole numbers of int32."""
+    call = draw(elementwise(*[(*d, ()) if len(d) == 2 else d for d in domains]))
+    return Call(tuple([
+        np.rint(x).astype(np.int32) if len(domain) == 2 else x
+        for x, domain in zip(call.args, domains, strict=True)
+    ]))  # fmt: skip
+
+
 def coarse(count: int) -> st.SearchStrategy[Call]:
     """Arguments of few values, many of them alike, infinite or NaN."""
     values = np.array([0.0, 1.0, -1.0, np.inf, -np.inf, np.nan])

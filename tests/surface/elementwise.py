@@ -154,4 +154,11 @@ CONSTANT = [
     Row("invert", calls.elementwise(None), order=0),
 ]  # fmt: skip
 
-ROWS = [*ARITHMETIC, *EXPONENTIAL, *TRIGONOMETRIC, *CHOICE, *CONSTANT]
+PARTS = [
+    *[Row(name, calls.elementwise(ANY), use=lambda f, x: x + f(x)) for name in (
+        "real", "imag", "conjugate", "real_if_close")],
+    Row("angle", calls.elementwise((-2.0, 2.0, (0.0,))), use=lambda f, x: x + f(x) + f(x, deg=True)),
+    *[constant(name) for name in ("isreal", "iscomplex")],
+]  # fmt: skip
+
+ROWS = [*PARTS, *ARITHMETIC, *EXPONENTIAL, *TRIGONOMETRIC, *CHOICE, *CONSTANT]

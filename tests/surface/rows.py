@@ -51,6 +51,8 @@ class Row:
         For "autograd" or "jax" the reason why they are not compared: they lack the function, or differ on purpose.
     spelled : dict of str to callable
         For "autograd" or "jax" another spelling of the same function.
+    like : callable, optional
+        The same by other means, for a function of tapegrad's own.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Row:
     mixed: bool = True
     unlike: dict[str, str] = field(default_factory=dict)
     spelled: dict[str, Callable] = field(default_factory=dict)
+    like: Callable | None = None
 
     def __str__(self) -> str:
         return f"{self.name} {self.variant}".rstrip()
@@ -76,8 +79,8 @@ class Row:
         return lambda *args: self.use(function, *args, **call.options)
 
     def reference(self, *args: Any, **options: Any) -> Any:
-        """What NumPy makes of plain arrays."""
-        return self.use(found("numpy", self.name), *args, **options)
+        """What NumPy makes of plain arrays, or the row's own ``like``."""
+        return self.use(self.like or found("numpy", self.name), *args, **options)
 
 
 def found(library: str, name: str) -> Callable:

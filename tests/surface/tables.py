@@ -1,11 +1,14 @@
 """All rows of the surface."""
 
 from tests.surface import (
+    convolution,
     elementwise,
+    linalg,
     ordering,
     products,
     reductions,
     shapes,
+    special,
 )
 from tests.surface.rows import found
 
@@ -15,15 +18,18 @@ FAMILIES = [
     ordering,
     shapes,
     products,
+    linalg,
+    special,
+    convolution,
 ]
 EVERY = [row for family in FAMILIES for row in family.ROWS]
 
 
 def is_there(row):
-    """Whether this version of NumPy has the function: ``matvec`` came with 2.2."""
+    """Whether this version of NumPy has the function: ``matvec`` came with 2.2; or SciPy is there."""
     try:
         return bool(found("numpy", row.name))
-    except AttributeError:
+    except (AttributeError, ImportError):
         return False
 
 

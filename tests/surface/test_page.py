@@ -18,6 +18,7 @@ def test_the_tables_are_those_of_the_rows():
 
 def test_every_function_with_a_rule_is_on_the_page():
     names = {f.__name__ for f in FUNCTIONS} | {ufunc.__name__ for ufunc in UFUNCS}
+    names -= {"eig", "eigvals"}  # refused by name
     assert [name for name in sorted(names) if f"`{name}`" not in TEXT and f".{name}`" not in TEXT] == []
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from tapegrad.testing import check_grads
 from tests.primitives.flat import FlatCall, assert_same, check_vmap, pulled, weights
-from tests.primitives.test_properties import flag_choices
+from tests.primitives.properties import flag_choices
 from tests.surface.tables import ROWS
 
 EVERY = pytest.mark.parametrize("row", ROWS, ids=str)

@@ -1,0 +1,269 @@
+"""The kit, as it is held against a mutant: the checkers on a row's calls, its special points, and its properties.
+
+The quick checks come first. What passes them meets every property of ``tests/primitives``, on draws that Hypothesis
+made once and that are then used again, so that one mutant costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from inspect import signature
+from itertools import product
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tapegrad import loops, structure
+from tapegrad.backends import reference
+from tapegrad.caches import Bounded
+from tapegrad.testing import check_grads
+from tests.meta.faults import examples
+from tests.primitives import test_points
+from tests.primitives.flat import FlatCall, check_vmap
+from tests.primitives.properties import Property, properties_of
+from tests.specs import SMOOTH, SPECS
+
+MODES = {"pull": "rev", "augment": "rev", "push": "fwd", "push_with": "fwd"}
+DRAWS = 10  # draws of each property that a mutant meets, if nothing else has caught it
+MANY = 4  # rows that are looked at closely, where more than that go through one function
+SECONDS = 2.0  # of processor time, after which a check counts as one that does not end
+DIFFERENTIABLE = [row.name for row in SMOOTH]
+
+
+class Endless(Exception):
+    """A mutant that goes on for ever."""
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Raise after some processor time; a loop that waits for a fixpoint may never reach it."""
+
+    def stop(*_: Any) -> None:
+        raise Endless
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def forget(patch: Any) -> None:
+    """Tapes and programs of a process that has just started."""
+    patch.setattr(structure, "_seen", Bounded())
+    patch.setattr(loops, "_tapes", Bounded())
+    patch.setattr(reference, "_PROGRAMS", Bounded())
+
+
+def fails(check: Callable[[], Any]) -> bool:
+    """Whether a check fails, in whatever way."""
+    try:
+        with limited():
+            check()
+    except Exception:  # a mutant may raise anything
+        return True
+    return False
+
+
+def quick(rows: dict[str, set[str]]) -> bool:
+    """Whether one of the first checks fails, for a choice of rows, in the roles in which they reach what was broken.
+
+    A broken rule may divide by zero. That it warns is not enough here; the properties take a warning for an error.
+    """
+    with np.errstate(all="ignore"):
+        return any(fails(check) for check in _quick(rows))
+
+
+class Thorough:
+    """All calls, points and properties of the rows. It is made while nothing is broken, since it draws them then.
+
+    The check that caught the last mutant comes first for the next one.
+    """
+
+    def __init__(self, rows: dict[str, set[str]]):
+        self.checks = list(_thorough(rows))
+
+    def __call__(self, rows: dict[str, set[str]]) -> bool:
+        for place, check in enumerate(self.checks):
+            if fails(check):
+                self.checks.insert(0, self.checks.pop(place))
+                return True
+        return False
+
+
+def _quick(rows: dict[str, set[str]]) -> Iterator[Callable[[], Any]]:
+    for row, roles in _some(rows):
+        yield from _on_calls(row, roles, general_examples(row)[:3])
+    for row, roles in _some(rows):
+        yield from _at_points(row, roles)
+
+
+def _thorough(rows: dict[str, set[str]]) -> Iterator[Callable[[], Any]]:
+    for row, roles in rows.items():
+        yield from _on_calls(row, roles, general_examples(row)[:2])
+        yield from _at_points(row, roles)
+    for row, roles in _some(rows):
+        yield from _on_calls(row, roles, general_examples(row)[2 : 24 if len(rows) > MANY else None])
+        yield from _properties(row, roles)
+    yield from PLAIN
+
+
+def _some(rows: dict[str, set[str]]) -> list[tuple[str, set[str]]]:
+    """Rows from the whole list."""
+    return list(rows.items())[:: -(-len(rows) // MANY)]
+
+
+@cache
+def general_examples(row: str) -> list[Any]:
+    """The calls of a row, those first that have most numbers in most different shapes."""
+
+    def worth(call: Any) -> tuple[int, int]:
+        leaves = FlatCall(SPECS[row], call).leaves
+        return len({np.shape(x) for x in leaves}), min(sum(np.size(x) for x in leaves), 20)
+
+    return sorted(examples(row), key=worth, reverse=True)
+
+
+def _on_calls(row: str, roles: set[str], calls: list[Any]) -> Iterator[Callable[[], Any]]:
+    modes = sorted({MODES[role] for role in roles if role in MODES})
+    for call in calls:
+        if modes and row in DIFFERENTIABLE:
+            yield lambda call=call: _check_call(row, call, modes)
+        if "batch" in roles:
+            yield lambda call=call: _check_batch(row, call)
+
+
+def _check_call(row: str, call: Any, modes: list[str]) -> None:
+    flat = FlatCall(SPECS[row], call)
+    check_grads(flat, flat.leaves, modes=modes, order=1)
+
+
+def _check_batch(row: str, call: Any) -> None:
+    flat = FlatCall(SPECS[row], call)
+    arrays = [isinstance(x, np.ndarray) for x in flat.leaves]
+    for flags in list(product(*[(True, False) if a else (False,) for a in arrays]))[:8]:
+        if any(flags):
+            check_vmap(flat, flat, flags, 3, 0)
+
+
+def _at_points(row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
+    if roles & set(MODES):
+        for point, dtype in product(SPECS[row].points, (np.float64, np.float32)):
+            yield lambda point=point, dtype=dtype: test_points.test_the_derivative_at_special_points(
+                SPECS[row], point, dtype)  # fmt: skip
+
+
+# ---- the properties of tests/primitives ----
+def _properties(row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
+    for made in properties_of(SPECS[row]):
+        if roles == {"batch"} and "vmap" not in str(made) and "batch" not in str(made):
+            continue
+        for draws in recorded_property(made, row):
+            yield partial(_held, made, row, draws)
+    for test in _tests():
+        if roles == {"batch"} and "vmap" not in test.__name__ and "batch" not in test.__name__:
+            continue
+        for case, fixed in enumerate(_cases(test, row)):
+            if not hasattr(test, "hypothesis"):
+                yield partial(test, **fixed)
+                continue
+            for draws in recorded(test, row, case):
+                yield lambda test=test, fixed=fixed, draws=draws: _inner(test)(**fixed, data=Replayed(draws))
+
+
+# Tests of single points, which take no row.
+PLAIN = [
+    test for name, test in vars(test_points).items() if name.startswith("test_") and not signature(test).parameters
+]  # fmt: skip
+
+
+def _inner(test: Any) -> Callable:
+    return test.hypothesis.inner_test
+
+
+def _tests() -> list[Any]:
+    """Every test that is held for a row."""
+    return [
+        value for name, value in vars(test_points).items()
+        if name.startswith("test_") and getattr(value, "pytestmark", [])
+        and value.pytestmark[-1].args[0] in ("row", "spec")
+    ]  # fmt: skip
+
+
+def _cases(test: Any, row: str) -> list[dict[str, Any]]:
+    """The values of a test's parameters, for one row."""
+    choices = []
+    for mark in test.pytestmark:
+        name, values = mark.args[0], list(mark.args[1])
+        rows = [value for value in values if value is SPECS[row]]
+        isa_row = any(getattr(value, "calls", None) is not None for value in values)
+        choices.append([(name, value) for value in (rows if isa_row else values)])
+    return [dict(chosen) for chosen in product(*choices)]
+
+
+class Recording:
+    """Hypothesis's ``data``, with what it draws noted down."""
+
+    def __init__(self, data: Any):
+        self.data, self.values = data, []
+
+    def draw(self, strategy: Any) -> Any:
+        self.values.append(self.data.draw(strategy))
+        return self.values[-1]
+
+
+class Replayed:
+    """The same draws again."""
+
+    def __init__(self, values: list):
+        self.values = iter(values)
+
+    def draw(self, strategy: Any) -> Any:
+        return next(self.values)
+
+
+def _held(made: Property, row: str, draws: list) -> None:
+    data = Replayed(draws)
+    made.holds(SPECS[row], FlatCall(SPECS[row], data.draw(None)), data)
+
+
+@cache
+def recorded_property(made: Property, row: str) -> list[list]:
+    """The call that a property is held for, and what else it draws, in DRAWS runs."""
+    found: list[list] = []
+
+    @settings(max_examples=DRAWS, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(st.data())
+    def collect(data: Any) -> None:
+        recording = Recording(data)
+        made.holds(SPECS[row], FlatCall(SPECS[row], recording.draw(SPECS[row].calls)), recording)
+        found.append(recording.values)
+
+    collect()
+    return found
+
+
+@cache
+def recorded(test: Any, row: str, case: int) -> list[list]:
+    """What a property draws, in DRAWS runs."""
+    fixed = _cases(test, row)[case]
+    found: list[list] = []
+
+    @settings(max_examples=DRAWS, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(st.data())
+    def collect(data: Any) -> None:
+        recording = Recording(data)
+        _inner(test)(**fixed, data=recording)
+        found.append(recording.values)
+
+    collect()
+    return found

@@ -1,0 +1,70 @@
+"""Every derivative and batching rule, changed in one place at a time: the kit must catch every mutant that differs.
+
+``python -m tests.meta`` prints how many there are, by rule and by kind.
+"""
+
+import pytest
+from hypothesis import settings
+
+from tests.meta import kit
+from tests.meta.equivalent import EQUIVALENT
+from tests.meta.mutation import Mutant, compiled, mutants, source_tree
+from tests.meta.rules import rules
+
+RULES = rules()
+EVERY = pytest.mark.parametrize("rule", RULES.values(), ids=str)
+
+
+def planted(rule, mutant, check):
+    """What a check says while a mutant stands in the place of the rule."""
+    with pytest.MonkeyPatch.context() as patch:
+        kit.forget(patch)
+        patch.setattr(rule.function, "__code__", mutant.code)
+        return check(rule.rows)
+
+
+@EVERY
+def test_mutants_are_caught(rule, count):
+    """And those that are listed as equivalent are not: otherwise the list hides a fault."""
+    listed = EQUIVALENT.get(rule.name, {})
+    made = mutants(rule.function)
+    left = [mutant for mutant in made if not planted(rule, mutant, kit.quick)]
+    # The listed ones pass what is quick. That they pass everything is seen with many examples, since it takes long.
+    doubtful = [m for m in left if m.text not in listed or settings.default.max_examples > 1000]
+    thorough = kit.Thorough(rule.rows) if doubtful else kit.quick
+    caught = [mutant for mutant in doubtful if planted(rule, mutant, thorough)]
+    left = [mutant for mutant in left if mutant not in caught]
+    for mutant in made:
+        count(rule.name, mutant.kind, equivalent=mutant in left and mutant.text in listed)
+    survivors = [str(mutant) for mutant in left if mutant.text not in listed]
+    assert not survivors, (
+        f"{len(survivors)} of {len(made)} mutants of {rule} are not caught. Make a check, the row or its points in "
+        "tests/specs.py see them; if they do not differ, list them in tests/meta/equivalent.py with the reason:\n"
+        + "\n".join(survivors)
+    )
+    gone = sorted(set(listed) - {mutant.text for mutant in left})
+    assert not gone, f"tests/meta/equivalent.py lists what is no mutant of {rule} or is caught:\n" + "\n".join(gone)
+
+
+def test_every_listed_rule_is_there():
+    assert not set(EQUIVALENT) - set(RULES)
+
+
+@pytest.mark.parametrize("row", kit.DIFFERENTIABLE)
+def test_without_a_mutant_nothing_is_caught(row):
+    assert not kit.quick({row: {"pull", "push", "batch"}})
+
+
+@pytest.mark.parametrize("name", ["elementwise.power_base", "logistic[0]", "contract.Contract.pull"])
+def test_the_same_program_compiled_anew_is_not_caught(name):
+    """A fault of the planting would look like a mutant that is caught."""
+    rule = RULES[name]
+    code = compiled(source_tree(rule.function), rule.function)
+    assert not planted(rule, Mutant("none", "", code), kit.quick)
+
+
+def test_every_row_is_reached():
+    """The rules of a new primitive are found without being named here."""
+    reached = {row for rule in RULES.values() for row in rule.rows}
+    smooth = {row for row in kit.DIFFERENTIABLE if row not in ("call", "scan")}
+    assert smooth <= reached
