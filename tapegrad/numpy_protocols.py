@@ -166,8 +166,7 @@ def _refuse_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
 def _refuse_number(self: Tensor, *args: Any) -> Any:
     raise TracingError(
         f"a Tensor of shape {self.shape} cannot become a Python number: that would cut it from its gradient. "
-        "Return it from "
-        "the function (value_and_grad gives the number), read t.value to look at it, and for buf[i] = t use "
+        "Return it from the function (value_and_grad gives the number), read t.value to look at it, and for buf[i] = t use "
         "tapegrad.index_update(buf, i, t)"
     )
 
@@ -175,8 +174,7 @@ def _refuse_number(self: Tensor, *args: Any) -> Any:
 def _refuse_write(self: Tensor, key: Any, value: Any) -> None:
     raise TracingError(
         "a traced array cannot be written to (x[...] = value): its gradient would be lost. Use np.where(mask, "
-        "value, x), "
-        "np.concatenate, or tapegrad.index_update(x, index, value), which return a new array"
+        "value, x), np.concatenate, or tapegrad.index_update(x, index, value), which return a new array"
     )
 
 

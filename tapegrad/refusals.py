@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .errors import TracingError
+from .errors import TracingError, UnsupportedPrimitive
 from .tensor import Tensor
 
 # Methods of an array that change it.
