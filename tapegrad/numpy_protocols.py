@@ -166,8 +166,8 @@ def _refuse_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
 def _refuse_number(self: Tensor, *args: Any) -> Any:
     raise TracingError(
         f"a Tensor of shape {self.shape} cannot become a Python number: that would cut it from its gradient. "
-        "Return it from the function (value_and_grad gives the number), read t.value to look at it, and for buf[i] = t use "
-        "tapegrad.index_update(buf, i, t)"
+        "Return it from the function (value_and_grad gives the number), read t.value to look at it, and for "
+        "buf[i] = t use tapegrad.index_update(buf, i, t)"
     )
 
 
