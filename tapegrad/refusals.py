@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .errors import TracingError
+from .errors import TracingError, UnsupportedPrimitive
 from .tensor import Tensor
 
 # Methods of an array that change it.
@@ -36,4 +36,11 @@ def refuse_pickle(self: Tensor, protocol: Any = None) -> Any:
     raise TracingError(
         f"a Tensor of shape {self.shape} cannot be pickled: its trace would stay behind. Return it from the function "
         "that is transformed and pickle the result, or read t.value"
+    )
+
+
+def refuse_view(self: Any, *args: Any, **kwargs: Any) -> None:
+    raise UnsupportedPrimitive(
+        "view: the memory of a traced array cannot be read as another dtype, which has no derivative; convert it with "
+        "x.astype(dtype)"
     )

@@ -130,6 +130,8 @@ ARITHMETIC = [
     unary("negative"),
     unary("absolute", away_from=(0.0,),
           points=(Point((0.0,), (0.0,)), Point((-0.0,), (0.0,)), Point((-INF,), (-1.0,)))),
+    binary("hypot", (-2.0, 2.0, (0.0,)), (-2.0, 2.0, (0.0,)), points=(
+        Point((0.0, 0.0), (0.0, 0.0)), Point((3.0, 0.0), (1.0, 0.0)), Point((3.0, -4.0), (0.6, -0.8)))),
     binary("maximum", far=apart, points=(Point((1.0, 1.0), (0.5, 0.5)), Point((INF, 1.0), (1.0, 0.0)))),
     binary("minimum", far=apart, points=(Point((1.0, 1.0), (0.5, 0.5)), Point((INF, 1.0), (0.0, 1.0)))),
 ]  # fmt: skip
@@ -258,6 +260,8 @@ REDUCTIONS = [
     Spec("argmin", calls.reductions(empty=False, single=True), lambda x, axis, keepdims: np.argmin(
         x, axis[0], keepdims=keepdims), order=0),
     Spec("cumsum", calls.along_an_axis(), np.cumsum, single=1e-3),
+    Spec("argsort", calls.sorts(), lambda x, axis, kind, kth: np.argsort(x, axis, kind) if kth is None else
+         np.argpartition(x, kth, axis), order=0),
 ]  # fmt: skip
 
 SHAPING = [

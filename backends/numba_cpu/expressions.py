@@ -8,7 +8,7 @@ import numpy as np
 
 from .maths import FUNCTIONS
 
-BINARY = ("arctan2", "floor_divide", "logaddexp", "maximum", "minimum", "power", "remainder")
+BINARY = ("arctan2", "floor_divide", "hypot", "logaddexp", "maximum", "minimum", "power", "remainder")
 
 VECTOR = {
     "add": "{0} + {1}",

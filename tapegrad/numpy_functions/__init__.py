@@ -5,21 +5,34 @@ supported; what is missing from a signature is refused by name.
 """
 
 from . import (
+    calculus,
     common,
     convolution,
     creation,
+    elementwise,
     linalg,
     matrix_products,
+    norms,
+    ordering,
+    padding,
     parts,
     products,
+    rearranging,
     reductions,
     selection,
     shapes,
     special,
+    statistics,
     windows,
 )
 
+HOMES = (
+    elementwise, parts, reductions, statistics, ordering, shapes, rearranging, padding, selection, products, calculus,
+    windows,
+)  # fmt: skip
+
 __all__ = [
-    "common", "convolution", "creation", "linalg", "matrix_products", "parts", "products", "reductions", "selection",
-    "shapes", "special", "windows",
+    "HOMES", "calculus", "common", "convolution", "creation", "elementwise", "linalg", "matrix_products", "norms",
+    "ordering", "padding", "parts", "products", "rearranging", "reductions", "selection", "shapes", "special",
+    "statistics", "windows",
 ]  # fmt: skip

@@ -10,9 +10,10 @@ import numpy as np
 from ..errors import OptionError, ShapeError
 from ..primitives.indexing import index
 from .common import asarray
+from .padding import pad
 from .products import einsum
 from .selection import where
-from .shapes import concatenate, pad, reshape, stack
+from .shapes import concatenate, reshape, stack
 from .windows import padded, pairs_of, sizes_of, spatial, windows_of
 
 Sizes = int | Sequence[int]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -165,6 +165,22 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype:
     if asked.kind in "iu":
         result = np.floor(result)
     return moveaxis(astype(result, asked), 0, axis)
+
+
+def _like(make: Callable) -> Callable:
+    """np.zeros_like and its kind: of a Tensor they read shape and dtype alone."""
+
+    def like(a, dtype=None, order="K", subok=True, shape=None, *, device=None):
+        return make(a.shape if shape is None else shape, a.dtype if dtype is None else dtype)
+
+    return like
+
+
+zeros_like, ones_like, empty_like = _like(np.zeros), _like(np.ones), _like(np.empty)
+
+
+def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
+    return full(a.shape if shape is None else shape, fill_value, a.dtype if dtype is None else dtype)
 
 
 def index_add(x: Any, key: Any, value: Any) -> Any:

@@ -12,7 +12,8 @@ from ..errors import OptionError, ShapeError
 from ..primitives.indexing import index
 from ..primitives.reductions import axes_of
 from .common import asarray, refuse
-from .shapes import atleast_1d, broadcast_to, moveaxis, pad, reshape
+from .padding import pad
+from .shapes import atleast_1d, broadcast_to, moveaxis, reshape
 
 
 class Windows:

@@ -1,4 +1,4 @@
-"""Reductions and cumulative sums along axes."""
+"""Reductions, orders and cumulative sums along axes."""
 
 from __future__ import annotations
 
@@ -84,6 +84,22 @@ class Position(Reduction):
         return self.function(x, axis=axis[0], keepdims=keepdims)
 
 
+class Order(Primitive):
+    """The positions that sort along one axis, or with ``kth`` bring only these places in order."""
+
+    family = "reductions"
+    differentiable = False
+
+    def run(self, x: Any, axis: int, kind: Any, kth: tuple[int, ...] | None) -> Any:
+        return np.argsort(x, axis, kind) if kth is None else np.argpartition(x, kth, axis)
+
+    def abstract(self, x: Any, axis: int, kind: Any, kth: tuple[int, ...] | None) -> Aval:
+        return Aval(shape_of(x), np.intp)
+
+    def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:
+        return apply(self, args, options | {"axis": options["axis"] + 1})
+
+
 class Cumsum(Primitive):
     """The running sum along one axis."""
 
@@ -112,4 +128,5 @@ max_ = Extremum("max", np.maximum.reduce)
 min_ = Extremum("min", np.minimum.reduce)
 argmax = Position("argmax", np.argmax, differentiable=False)
 argmin = Position("argmin", np.argmin, differentiable=False)
+argsort = Order("argsort")
 cumsum = Cumsum("cumsum")

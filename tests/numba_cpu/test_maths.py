@@ -17,7 +17,7 @@ from tests.numba_cpu.mapped import DTYPES, mapped, njit
 
 LIMITS = {np.float32: (-126, 23, 88.7), np.float64: (-1022, 52, 709.7)}  # exponent, mantissa bits, largest exponent
 EXACT = ("floor_divide", "maximum", "minimum", "remainder", "sign")
-BINARY = ("arctan2", "floor_divide", "logaddexp", "maximum", "minimum", "power", "remainder")
+BINARY = ("arctan2", "floor_divide", "hypot", "logaddexp", "maximum", "minimum", "power", "remainder")
 ROUNDED = sorted(set(maths.FUNCTIONS) - set(EXACT))
 
 

@@ -10,8 +10,8 @@ from tests.surface.tables import ROWS
 
 autograd = pytest.importorskip("autograd")
 
-COMPARED = [row for row in ROWS if "autograd" not in row.unlike]
-FEWER = settings(max_examples=max(settings().max_examples // 10, 5))
+COMPARED = [row for row in ROWS if row.order and "autograd" not in row.unlike]
+FEWER = settings(max_examples=max(settings().max_examples // 25, 3))
 
 
 def gradients(function, leaves, moving, cotangents):

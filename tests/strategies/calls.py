@@ -183,6 +183,15 @@ def along_an_axis(draw: Any) -> Call:
 
 
 @st.composite
+def sorts(draw: Any) -> Call:
+    """An axis to sort along, wholly or at some places only."""
+    x = draw(arrays(shapes(min_dims=1)))
+    axis = draw(st.sampled_from(range(x.ndim)))
+    places = draw(st.none() | subsets(range(x.shape[axis]), 1))
+    return Call((x,), {"axis": axis, "kind": draw(st.sampled_from([None, "stable"])), "kth": places})
+
+
+@st.composite
 def reshapes(draw: Any) -> Call:
     x = draw(arrays(shapes(min_side=0)))
     shape = list(draw(orders(x.shape)))

@@ -15,7 +15,7 @@ EVERY = pytest.mark.parametrize("row", ROWS, ids=str)
 SMOOTH = pytest.mark.parametrize("row", [row for row in ROWS if row.order], ids=str)
 CONSTANT = pytest.mark.parametrize("row", [row for row in ROWS if not row.order], ids=str)
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-FEWER = settings(max_examples=max(settings().max_examples // 5, 5))  # the primitives below are drawn from fully
+FEWER = settings(max_examples=max(settings().max_examples // 12, 4))  # the primitives below are drawn from fully
 
 
 @SMOOTH
@@ -69,7 +69,8 @@ def test_traced_on_shapes_alone_it_is_the_same(row, data):
     function, moving = flat.among(flat.leaves)
     tape = tg.trace(function)(*moving)
     expected = [np.asarray(y) for y in flat.reference(*flat.leaves)]
-    assert [(value.shape, value.dtype) for _, value in tape.outputs] == [(y.shape, y.dtype) for y in expected]
+    found = [value if hasattr(value, "dtype") else np.asarray(value) for _, value in tape.outputs]
+    assert [(value.shape, value.dtype) for value in found] == [(y.shape, y.dtype) for y in expected]
     assert_same(tape(*moving), expected)
 
 
