@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import ShapeError, UnsupportedPrimitive
 from ..primitives import elementwise as ew
 from ..primitives.reductions import axes_of
+from ..tensor import complex_refused
 from .common import asarray
 from .reductions import max, min, sum  # noqa: A004
 from .selection import where
@@ -21,6 +22,8 @@ from .statistics import root
 
 def norm(x, ord=None, axis=None, keepdims=False):  # noqa: A002
     x = asarray(x)
+    if isinstance(ord, complex):
+        raise complex_refused("norm", f"ord={ord!r}")
     x = x if x.dtype.kind == "f" else astype(x, np.float64)
     rank = len(x.shape)
     if axis is None and (ord is None or (ord in ("f", "fro") and rank == 2) or (ord == 2 and rank == 1)):

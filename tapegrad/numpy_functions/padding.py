@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import UnsupportedPrimitive
 from ..primitives import shaping
 from ..primitives.indexing import index
-from ..tensor import Tensor, apply
+from ..tensor import Tensor, apply, complex_refused
 from .common import asarray
 from .selection import where
 from .shapes import astype, broadcast_to, concatenate
@@ -29,7 +29,9 @@ def pad(array, pad_width, mode="constant", **options):
         raise UnsupportedPrimitive(f"numpy.pad: mode={mode!r} is not supported on a Tensor; one of {list(OPTIONS)} is")
     if mode in ("reflect", "symmetric") and options.get("reflect_type") == "even":
         del options["reflect_type"]
-    for option in options:
+    for option, value in options.items():
+        if not isinstance(value, (str, Tensor)) and np.iscomplexobj(value):
+            raise complex_refused("pad", f"{option}={value!r}")
         if option != OPTIONS[mode]:
             raise UnsupportedPrimitive(f"numpy.pad: {option}={options[option]!r} is not supported with mode={mode!r}")
     if isinstance(pad_width, dict):

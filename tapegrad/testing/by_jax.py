@@ -12,8 +12,8 @@ import numpy as np
 from ..primitives import elementwise
 from ..primitives.contract import Spec
 from ..primitives.indexing import filled
-from .cell_oracles import Readings
 from .cell_problem import CellProblem
+from .cell_readings import Readings
 from .elsewhere import Library, read_in
 
 

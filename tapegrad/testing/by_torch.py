@@ -11,8 +11,8 @@ import torch
 from ..primitives.contract import Spec
 from ..primitives.indexing import filled
 from ..tape import Node
-from .cell_oracles import Readings
 from .cell_problem import CellProblem
+from .cell_readings import Readings
 from .elsewhere import Library, places, read_in
 
 SAME = """add subtract multiply divide remainder negative absolute maximum minimum exp expm1 log log1p sqrt logaddexp

@@ -18,8 +18,8 @@ from ..scan_primitive import Step
 from ..tape import AbstractTape, Node
 from ..tensor import aval_of
 from ..tracing import trace
-from .cell_oracles import GRADIENT, VALUES, Inapplicable, Reading, Readings
 from .cell_problem import CellProblem
+from .cell_readings import GRADIENT, VALUES, Inapplicable, Reading, Readings
 
 
 class Library:
