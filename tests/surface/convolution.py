@@ -163,8 +163,8 @@ def mean(x, total):
 
 
 NO_CONV = {"autograd": "autograd.scipy.signal has other layouts, and neither stride nor padding"}
-NO_POOL = {"autograd": "autograd lacks it"}
-PRODUCTS = {"autograd": "autograd has no rule for it"}
+NO_POOL = {"autograd": "has no rule for it"}
+PRODUCTS = {"autograd": "has no rule for it"}
 
 ROWS = [
     Row("tg.conv", convolutions(), like=conv, unlike=NO_CONV, spelled={"jax": jax_conv}),
@@ -176,5 +176,5 @@ ROWS = [
     Row("convolve", pairs(), unlike=PRODUCTS),
     Row("correlate", pairs(), unlike=PRODUCTS),
     Row("lib.stride_tricks.sliding_window_view", windowed(),
-        unlike=PRODUCTS | {"jax": "jax lacks it"}),
+        unlike=PRODUCTS | {"jax": "has no rule for it"}),
 ]  # fmt: skip

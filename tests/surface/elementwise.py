@@ -157,7 +157,7 @@ CONSTANT = [
 PARTS = [
     *[Row(name, calls.elementwise(ANY), use=lambda f, x: x + f(x)) for name in (
         "real", "imag", "conjugate")],
-    Row("real_if_close", calls.elementwise(ANY), use=lambda f, x: x + f(x), unlike={"jax": "does not have it"}),
+    Row("real_if_close", calls.elementwise(ANY), use=lambda f, x: x + f(x), unlike={"jax": "has no rule for it"}),
     Row("angle", calls.elementwise((-2.0, 2.0, (0.0,))), use=lambda f, x: x + f(x) + f(x, deg=True),
         unlike={"autograd": "has no rule for deg="}),
     *[constant(name) for name in ("isreal", "iscomplex")],

@@ -12,13 +12,12 @@ from tapegrad.testing.strategies import random_array
 from tests.strategies import linalg
 from tests.strategies.calls import GENERATORS, Call
 from tests.strategies.linalg import LEADS, apart, changed, definite, stacks
-from tests.surface.rows import Row
+from tests.surface.rows import ELSEWHERE, Row
 
-LACKS = {"autograd": "has no function of that name"}
+LACKS = {"autograd": "has no rule for it"}
 ONE = st.just(())
 FEW = st.sampled_from([(), (2,)])  # few shapes, since JAX compiles for each; the primitives' rows have the others
-NOT_HERE = "is compared by a row without signs"
-SIGNS = {"autograd": NOT_HERE, "jax": NOT_HERE}
+SIGNS = {"autograd": ELSEWHERE, "jax": ELSEWHERE}
 
 
 def few(square=True, lead=FEW, **choices):

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from tests.oracles.test_points import POINTS
+from tests.surface.rows import ELSEWHERE, LACKS
 from tests.surface.tables import EVERY, FAMILIES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "numpy.md"
-LACKS = "has no rule for it"
 TITLES = {"autograd": "autograd", "jax": "JAX"}
 
 
@@ -29,12 +29,13 @@ def families():
 
 def differences(library):
     """Why rows are not compared with a library, and what it has no rule for at all."""
-    lines = [f"| function | {TITLES[library]} |", "|---|---|"]
+    by_reason = {}
     for row in EVERY:
         reason = row.unlike.get(library)
-        if reason and reason != LACKS:
-            lines.append(f"| `{row.name}`{' ' + row.variant if row.variant else ''} | {reason} |")
-    return lines
+        if reason and reason not in (LACKS, ELSEWHERE):
+            by_reason.setdefault(reason, []).append(f"`{row.name}`{' ' + row.variant if row.variant else ''}")
+    lines = [f"| {', '.join(names)} | {reason} |" for reason, names in by_reason.items()]
+    return [f"| function | {TITLES[library]} |", "|---|---|", *lines]
 
 
 def lacking(library):
@@ -60,6 +61,7 @@ TABLES = {
     "autograd": lambda: differences("autograd"),
     "lacking": lambda: lacking("autograd"),
     "jax": lambda: differences("jax"),
+    "lacking in jax": lambda: lacking("jax"),
 }
 
 

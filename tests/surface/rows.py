@@ -19,6 +19,10 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from tests.strategies.calls import Call
 
+# Reasons that many rows give for not being compared with a library.
+LACKS = "has no rule for it"
+ELSEWHERE = "is compared by a row without signs"  # which is no difference
+
 HOMES = {
     "numpy": {"": "numpy", "special": "scipy.special"},
     "autograd": {"": "autograd.numpy", "special": "autograd.scipy.special"},

@@ -10,9 +10,9 @@ from tests.strategies import calls
 from tests.surface.rows import Row
 
 SHARE, SIZE, ANY = (0.1, 0.9, ()), (0.4, 3.0, ()), (-2.0, 2.0, ())
-LACKING = {library: f"{library} lacks it" for library in ("autograd", "jax")}
-ONLY_JAX = {"autograd": "autograd lacks it"}
-ONLY_AUTOGRAD = {"jax": "jax lacks it"}
+LACKING = {library: "has no rule for it" for library in ("autograd", "jax")}
+ONLY_JAX = {"autograd": "has no rule for it"}
+ONLY_AUTOGRAD = {"jax": "has no rule for it"}
 
 
 def unary(name, domain=ANY, **rest):
