@@ -83,7 +83,7 @@ def oracles(names: Sequence[str] | None, others: Mapping[str, Callable] | None =
             )
     own = []
     for name, run in (others or {}).items():
-        if name in known:
+        if name in chosen or name in usual:
             raise OptionError(f"check_cell: others has an oracle {name!r}, which is the name of one here; rename it")
         own.append(Oracle(name, partial(outside, name=name, run=run), typed=False))
     if len(chosen) + len(own) < 2:
