@@ -15,7 +15,7 @@ from .primitives.registry import is_inexact
 from .primitives.shaping import Shaping
 from .pytree import taken
 from .simplify import simplified
-from .tape import AbstractTape, ReverseTape, backward, run
+from .tape import AbstractTape, Node, ReverseTape, backward, run
 from .tensor import Tensor, aval_of, opened
 
 if TYPE_CHECKING:
@@ -146,17 +146,28 @@ class Joint:
         return cotangent.slot, cotangent.value
 
     def choose_residuals(self) -> list[int]:
-        """Slots of the forward part to keep: what the pullback reads and cannot cheaply compute again."""
+        """Slots of the forward part to keep: what the pullback reads and cannot cheaply compute again.
+
+        A slot is made from earlier ones only, so one pass in their order decides each of them once.
+        """
         tape, step = self.tape, self.step
         states = set(tape.inputs[step.params : step.params + step.state])
         at_hand = {slot for slot in tape.inputs if slot not in states} | set(tape.consts)
         fixed = set(tape.inputs[: step.params]) | set(tape.consts)
-        cheap = set(at_hand)
+        read = self._read_by_pullback()
         kept: list[int] = []
-        for slot in sorted(self._read_by_pullback()):
-            if slot not in self._computable(slot, cheap, fixed):
+        for slot, node in enumerate(tape.nodes[: self.mark]):
+            if node is not None:
+                parents = [s for s in node.slots if s >= 0]
+                if fixed.issuperset(parents):  # it follows from the parameters alone
+                    made = range(slot, slot + (len(node.ans) if node.primitive.multiple else 1))
+                    fixed.update(made)
+                    at_hand.update(made)
+                elif _is_light(node) and at_hand.issuperset(parents):
+                    at_hand.add(slot)
+            if slot in read and slot not in at_hand:
                 kept.append(slot)
-                cheap.add(slot)
+                at_hand.add(slot)
         return kept
 
     def _read_by_pullback(self) -> set[int]:
@@ -170,29 +181,6 @@ class Joint:
                     needed.update(s for s in node.slots if s >= 0)
         return {slot for slot in needed if slot < self.mark}
 
-    def _computable(self, slot: int, at_hand: set[int], fixed: set[int]) -> set[int]:
-        """Extend ``at_hand`` by ``slot`` if it follows cheaply from it, or from the parameters alone."""
-        if slot in at_hand:
-            return at_hand
-        start = slot
-        while self.tape.nodes[start] is None:
-            if start in self.tape.inputs:
-                return at_hand
-            start -= 1
-        node: Any = self.tape.nodes[start]
-        parents = [s for s in node.slots if s >= 0]
-        primitive = node.primitive
-        if all(s in self._computable(s, fixed, fixed) for s in parents):
-            fixed.update(range(start, start + (len(node.ans) if primitive.multiple else 1)))
-            at_hand.update(fixed)
-            return at_hand
-        slices = isinstance(primitive, Getitem) and len(node.slots) == 1
-        light = slices or isinstance(primitive, Shaping)
-        light |= isinstance(primitive, Elementwise) and primitive.name in CHEAP
-        if light and all(s in self._computable(s, at_hand, fixed) for s in parents):
-            at_hand.add(slot)
-        return at_hand
-
     def forward(self, residuals: Sequence[int]) -> Any:
         """The step with the residuals behind its ys."""
         step, tape = self.step, self.tape
@@ -202,6 +190,14 @@ class Joint:
         part = subtape(tape, tape.nodes, tape.inputs[: len(self.inputs)], [*outs[:cut], *kept, *outs[cut:]])
         ys = step.ys + len(kept)
         return type(step)(part, step.params, step.state, step.xs, ys, step.sums, residuals=len(kept))
+
+
+def _is_light(node: Node) -> bool:
+    """Whether an operation is computed again rather than kept."""
+    primitive = node.primitive
+    slices = isinstance(primitive, Getitem) and len(node.slots) == 1
+    cheap = isinstance(primitive, Elementwise) and primitive.name in CHEAP
+    return slices or cheap or isinstance(primitive, Shaping)
 
 
 class BackwardStep:

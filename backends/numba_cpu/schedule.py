@@ -72,6 +72,7 @@ class Schedule(Products, Nests):
         mine = [op for op in ops if op.loop == loop]
         products = self.products([op for op in mine if op.kind == "gemm"])
         pending = [op for op in mine if op.kind != "gemm"]
+        keys = {id(op): self.key(op) for op in pending if op.kind in ("map", "total")}
         loops = self._inner(ops, loop)
         while pending or products or loops:
             ready = [p for p in products if all(base in self.ready for base in p.reads)]
@@ -80,14 +81,15 @@ class Schedule(Products, Nests):
             found += [Group("nest", [op]) for op in nests]
             open_loops = [number for number, inside in loops.items() if self._can_begin(number, inside)]
             if not found and not open_loops:
-                found = [self._largest_pass(pending)]
+                found = [self._largest_pass(pending, keys)]
             groups += found
             done = [op for group in found for op in group.ops]
             self._close(done)
             for n in open_loops:
                 groups.append(Group("loop", self._carried(n), loop=n, groups=self._groups(loops.pop(n), n)))
             products = [p for p in products if p not in ready]
-            pending = [op for op in pending if not any(op is other for other in done)]
+            gone = {id(op) for op in done}
+            pending = [op for op in pending if id(op) not in gone]
         return groups
 
     # ---- inner loops ----
@@ -132,18 +134,20 @@ class Schedule(Products, Nests):
             return self.open[op.out] < self.writers[op.out]
         return True
 
-    def _largest_pass(self, pending: Sequence[Op]) -> Group:
+    def _largest_pass(self, pending: Sequence[Op], keys: dict[int, Key]) -> Group:
+        """The most operations with one key that can be done together; ``keys`` are those of maps and totals."""
         best: list[Op] = []
         best_key = None
-        keys: dict[Key, None] = {}
+        alike: dict[Key, list[Op]] = {}
         for op in pending:
-            if op.kind in ("map", "total") and self._can(op, {}):
-                keys.setdefault(self.key(op))
-        for key in keys:
+            if id(op) in keys:
+                alike.setdefault(keys[id(op)], []).append(op)
+        first = dict.fromkeys(keys[id(op)] for op in pending if id(op) in keys and self._can(op, {}))
+        for key in first:
             inside: dict[int, Op] = {}
             found: list[Op] = []
-            for op in pending:
-                if op.kind in ("map", "total") and self.key(op) == key and self._can(op, inside):
+            for op in alike[key]:
+                if self._can(op, inside):
                     found.append(op)
                     if op.kind == "map" and self.open[op.out] == 1:
                         inside[op.out] = op

@@ -31,6 +31,8 @@ from sympy import (
 DIGITS = 10**12  # to which ends that are no rational numbers are rounded
 HUGE = 10**60  # a numerator or denominator beyond which an end is rounded
 FACTORED = 60  # operations in an expression that is factored at most
+WRITTEN = 60  # operations in an expression that is looked at as a quotient of polynomials, at most
+DEGREE = 10  # of these polynomials, at most
 CORNERS = 7  # symbols whose ends are combined at most
 
 
@@ -218,14 +220,29 @@ def _corners(expression: Any, given: Mapping[Any, Interval]) -> Interval | None:
 
 
 def _is_linear(expression: Any, symbol: Any) -> bool:
-    if not expression.is_polynomial(symbol):
+    if _is_long(expression) or not expression.is_polynomial(symbol):
         return False
     return bool(Poly(expression, symbol).degree() == 1)
 
 
+def _is_long(expression: Any) -> bool:
+    """Whether to multiply an expression out, and to look for roots, would take long."""
+    return bool(expression.count_ops() > WRITTEN or _degree(expression) > DEGREE)
+
+
+def _degree(x: Any) -> Any:
+    """A bound of the degree of a polynomial; of a quotient, of numerator and denominator together."""
+    if x.is_Pow and x.exp.is_number:
+        return abs(x.exp) * _degree(x.base)
+    if not x.is_Add and not x.is_Mul:
+        return int(x.is_Symbol)
+    parts = [_degree(part) for part in x.args]
+    return max(parts) if x.is_Add else sum(parts)
+
+
 def _extremes(expression: Any, x: Any, over: Interval) -> Interval | None:
     """The range of a rational function of one symbol: its values at the ends and where its derivative is zero."""
-    if not expression.is_rational_function(x):
+    if _is_long(expression) or not expression.is_rational_function(x):
         return None
     try:
         above, below = cancel(expression).as_numer_denom()

@@ -15,6 +15,7 @@ CURVED = frozenset(
     "tanh logistic exp expm1 log log1p sqrt sin cos tan arctan sinh cosh arcsinh absolute maximum minimum where "
     "logaddexp sign power erf erfc".split()
 )
+BRIEF = 200  # operations, counted as often as they are read, in what is written out at all
 LONG = 4  # operations that are not written out twice
 
 
@@ -107,11 +108,13 @@ def preactivations(tape: AbstractTape, known: set[int], weights: set[int]) -> di
 
 def is_affine(tape: AbstractTape, slot: int, known: set[int], weights: set[int]) -> bool:
     """Whether a value is a product with a weight, or a sum with one among its terms; names are not looked into."""
-    todo = [slot]
+    todo, seen = [slot], set()
     while todo:
-        node = tape.nodes[todo.pop()]
-        if node is None or node.primitive.multiple:
+        at = todo.pop()
+        node = tape.nodes[at]
+        if at in seen or node is None or node.primitive.multiple:
             continue
+        seen.add(at)
         if isinstance(node.primitive, Contract) or (node.primitive.name == "multiply" and weights & set(node.slots)):
             return True
         if node.primitive.name in ("add", "subtract"):
@@ -151,6 +154,24 @@ def use_counts(tape: AbstractTape) -> Counter[int]:
     uses = Counter([s for node in tape.nodes if node is not None for s in node.slots if s >= 0])
     uses.update([slot for slot, _ in tape.outputs if slot >= 0])
     return uses
+
+
+def brief(tape: AbstractTape, slots: set[int], named: set[int]) -> set[int]:
+    """Those of ``slots`` that are short with all that is brief in them written out; the others keep their names.
+
+    Where each is read more than once by the next, what is written out grows exponentially with their number.
+    """
+    found: set[int] = set()
+    length: dict[int, int] = {}
+    for slot, node in enumerate(tape.nodes):
+        if node is None or node.primitive.multiple:
+            continue
+        length[slot] = 1 + sum(1 if s in named - slots else length.get(s, 1) for s in node.slots if s >= 0)
+        if slot in slots and length[slot] > BRIEF:
+            length[slot] = 1
+        elif slot in slots:
+            found.add(slot)
+    return found
 
 
 def shared(tape: AbstractTape, known: set[int]) -> set[int]:

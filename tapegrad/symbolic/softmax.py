@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from sympy import DiagMatrix, Integer, MatAdd, MatMul, S, Transpose
@@ -49,6 +50,7 @@ def shifted(u: Any) -> tuple[Any, list[Any]]:
     return (add(*kept) if kept else zeros(tuple(u.shape))), scalars
 
 
+@lru_cache(maxsize=10_000)  # a sum within a sum is asked at every level that it stands in, more than once at each
 def uniform(x: Any) -> Any:
     """The scalar that all elements of a sum are, such as of 1 - z 1, where z is a number; None if they differ."""
     if is_scalar(x) or not isinstance(x, MatAdd):

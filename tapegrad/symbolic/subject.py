@@ -21,6 +21,7 @@ from .letters import Letters
 from .naming import (
     CURVED,
     applied_from_the_right,
+    brief,
     drop_prefix,
     plain,
     preactivations,
@@ -252,7 +253,8 @@ class Subject:
     def folds(self) -> dict[Any, Value]:
         """Functions that have a name: what they are called where a derivative computes them again."""
         folded = {}
-        for shown in (set(self.values), set(self.values) - self.helpers):  # the helpers may be written out
+        named = set(self.values)
+        for shown in (named, named - brief(self.tape, self.helpers, named)):  # the helpers may be written out
             found = self.equations(shown)
             for symbol, slot in zip(self.output_symbols, self.outputs, strict=True):
                 if symbol.role == "output" and slot >= 0:

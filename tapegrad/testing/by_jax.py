@@ -14,7 +14,10 @@ from ..primitives.contract import Spec
 from ..primitives.indexing import filled
 from .cell_problem import CellProblem
 from .cell_readings import Readings
-from .elsewhere import Library, read_in
+from .elsewhere import Library, one_triangle, read_in
+
+SPECIAL = """beta betainc betaln digamma erf erfc erfinv expi gamma gammainc gammaincc gammaln log_ndtr ndtri xlog1py
+xlogy zeta""".split()
 
 
 class Jax(Library):
@@ -24,6 +27,7 @@ class Jax(Library):
         for row in vars(elementwise).values()
         if isinstance(row, elementwise.Elementwise) and hasattr(jnp, getattr(row.function, "__name__", "-"))
     } | {"logistic": jax.nn.sigmoid, "stop_gradient": jax.lax.stop_gradient, "where": jnp.where}
+    functions |= {name: getattr(jax.scipy.special, name) for name in SPECIAL}
 
     def array(self, value: Any) -> Any:
         return jnp.asarray(value)
@@ -48,6 +52,33 @@ class Jax(Library):
 
     def do_argmin(self, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
         return jnp.argmin(x, axis[0], keepdims=keepdims)
+
+    def do_argsort(self, x: Any, axis: int, kind: Any, kth: tuple[int, ...] | None) -> Any:
+        return jnp.argsort(x, axis) if kth is None else self.partitioned()
+
+    def do_solve(self, a: Any, b: Any) -> Any:
+        return jnp.linalg.solve(a, b)
+
+    def do_det(self, a: Any) -> Any:
+        return jnp.linalg.det(a)
+
+    def do_slogdet(self, a: Any) -> list[Any]:
+        return list(jnp.linalg.slogdet(a))
+
+    def do_pinv(self, a: Any, rcond: float) -> Any:
+        return jnp.linalg.pinv(a, rtol=rcond)
+
+    def do_cholesky(self, a: Any, upper: bool) -> Any:
+        return jnp.linalg.cholesky(one_triangle(jnp, a, upper), upper=upper)
+
+    def do_eigh(self, a: Any, upper: bool) -> list[Any]:
+        return list(jnp.linalg.eigh(one_triangle(jnp, a, upper)))
+
+    def do_svd(self, a: Any) -> list[Any]:
+        return list(jnp.linalg.svd(a, full_matrices=False))
+
+    def do_qr(self, a: Any) -> list[Any]:
+        return list(jnp.linalg.qr(a))
 
     def do_pad(self, x: Any, widths: tuple) -> Any:
         return jnp.pad(x, widths) if widths else x

@@ -13,11 +13,12 @@ from ..primitives.indexing import filled
 from ..tape import Node
 from .cell_problem import CellProblem
 from .cell_readings import Readings
-from .elsewhere import Library, places, read_in
+from .elsewhere import Library, one_triangle, places, read_in
 
 SAME = """add subtract multiply divide remainder negative absolute maximum minimum exp expm1 log log1p sqrt logaddexp
 sin cos tan arcsin arccos arctan arctan2 sinh cosh arcsinh arccosh arctanh tanh where sign floor floor_divide isfinite
-logical_and logical_or logical_not""".split()
+logical_and logical_or logical_not hypot""".split()
+SPECIAL = "digamma erf erfc erfcx erfinv gammainc gammaincc gammaln log_ndtr ndtri xlog1py xlogy zeta".split()
 
 
 class Torch(Library):
@@ -26,6 +27,7 @@ class Torch(Library):
         "power": torch.pow, "logistic": torch.sigmoid, "stop_gradient": torch.detach, "rint": torch.round,
         "equal": torch.eq, "less": torch.lt, "less_equal": torch.le,
     }  # fmt: skip
+    functions |= {name: getattr(torch.special, name) for name in SPECIAL}
 
     def array(self, value: Any) -> Any:
         return value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
@@ -73,6 +75,33 @@ class Torch(Library):
 
     def do_argmin(self, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
         return torch.argmin(x, axis[0], keepdims)
+
+    def do_argsort(self, x: Any, axis: int, kind: Any, kth: tuple[int, ...] | None) -> Any:
+        return torch.argsort(x, dim=axis, stable=True) if kth is None else self.partitioned()
+
+    def do_solve(self, a: Any, b: Any) -> Any:
+        return torch.linalg.solve(a, b)
+
+    def do_det(self, a: Any) -> Any:
+        return torch.linalg.det(a)
+
+    def do_slogdet(self, a: Any) -> list[Any]:
+        return list(torch.linalg.slogdet(a))
+
+    def do_pinv(self, a: Any, rcond: float) -> Any:
+        return torch.linalg.pinv(a, rtol=rcond)
+
+    def do_cholesky(self, a: Any, upper: bool) -> Any:
+        return torch.linalg.cholesky(one_triangle(torch, a, upper), upper=upper)
+
+    def do_eigh(self, a: Any, upper: bool) -> list[Any]:
+        return list(torch.linalg.eigh(one_triangle(torch, a, upper)))
+
+    def do_svd(self, a: Any) -> list[Any]:
+        return list(torch.linalg.svd(a, full_matrices=False))
+
+    def do_qr(self, a: Any) -> list[Any]:
+        return list(torch.linalg.qr(a))
 
     def do_cumsum(self, x: Any, axis: int) -> Any:
         return torch.cumsum(x, axis)

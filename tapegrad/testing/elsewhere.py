@@ -62,6 +62,9 @@ class Library:
             return self.functions[name](*args)
         raise Inapplicable(f"the step uses {name}, which is not spelled in {self.name} here")
 
+    def partitioned(self) -> Any:
+        raise Inapplicable("the step uses a partition, whose order within its parts is NumPy's own")
+
     # ---- what is made of other operations
     def do_call(self, *args: Any, tape: AbstractTape, rule: Any = None) -> list[Any]:
         """The function itself, differentiated by the library even where a rule of the user's own stands for it."""
@@ -92,6 +95,12 @@ def places(template: tuple, shape: tuple[int, ...]) -> np.ndarray | None:
     if any(entry is ARRAY for entry in template):
         return None
     return np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)[template]
+
+
+def one_triangle(library: Any, a: Any, upper: bool) -> Any:
+    """The symmetric matrices of which only one triangle is read, by the functions of a library."""
+    kept, strict = (library.triu(a), library.triu(a, 1)) if upper else (library.tril(a), library.tril(a, -1))
+    return kept + library.swapaxes(strict, -1, -2)
 
 
 def read_in(library: Library, problem: CellProblem, differentiate: Callable) -> Readings:

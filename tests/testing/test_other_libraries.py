@@ -7,7 +7,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import tapegrad as tg
@@ -124,5 +124,7 @@ def test_every_primitive_means_there_what_it_means_here(library, row, data):
         try:
             found = engine.run(tape, [engine.array(x) for x in pytree.leaves(given)])
         except Inapplicable as reason:
+            if "not spelled" not in str(reason):  # this call of it
+                reject()
             pytest.skip(str(reason))
         assert_same([np.asarray(y) for y in found], [np.asarray(y) for y in of_arrays(*given)], 1e-12)
