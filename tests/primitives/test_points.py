@@ -93,6 +93,17 @@ def test_narrow_integers_index_long_arrays():
     assert not tg.vjp(lambda table: table[at[:0]], table)[1](np.ones((0, 2)))[0].any()
 
 
+def test_rows_that_are_read_under_several_names_add_up():
+    x, at = np.linspace(0.1, 0.9, 24).reshape(4, 3, 2), np.array([[-1, 3, 2], [0, -4, 3]])
+    check_grads(lambda x: x[at] * np.cos(x[at[:, ::-1]]), (x,), order=1)
+    check_grads(lambda x: x[at] * np.cos(x[at[0]])[0], (x,), order=1)
+    mapped = tg.vmap(lambda i: tg.take(x, i, axis=2))(at % 2)
+    np.testing.assert_array_equal(mapped, np.stack([x[:, :, i] for i in at % 2]))
+    both = lambda x: PRIMITIVES["scatter"](  # noqa: E731
+        np.ones(3), x.astype(int), np.arange(3), template=("array", "array"), shape=(2, 3))  # fmt: skip
+    assert not tg.vjp(both, np.ones(3))[1](np.ones((2, 3)))[0].any()
+
+
 def test_what_does_not_depend_on_the_batch_is_repeated():
     for constant in (2.5, np.array(2.5), np.array([2.5, 1.0])):
         found = tg.vmap(lambda x, c=constant: c)(np.zeros(3))
