@@ -93,6 +93,12 @@ def test_narrow_integers_index_long_arrays():
     assert not tg.vjp(lambda table: table[at[:0]], table)[1](np.ones((0, 2)))[0].any()
 
 
+def test_gradients_of_a_mixed_product_have_the_dtypes_of_its_operands():
+    for dtypes in ((np.float32, np.float64), (np.float64, np.float32)):
+        x, y = (np.ones((2, 2), dtype) for dtype in dtypes)
+        assert [g.dtype for g in tg.vjp(np.matmul, x, y)[1](np.ones((2, 2)))] == [np.dtype(d) for d in dtypes]
+
+
 def test_rows_that_are_read_under_several_names_add_up():
     x, at = np.linspace(0.1, 0.9, 24).reshape(4, 3, 2), np.array([[-1, 3, 2], [0, -4, 3]])
     check_grads(lambda x: x[at] * np.cos(x[at[:, ::-1]]), (x,), order=1)
