@@ -26,7 +26,7 @@ demo: $(VENV)/installed
 	$(BIN)/tapegrad train
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 mutants: $(VENV)/installed-test
 	$(BIN)/python -m tests.meta $(ARGS)

@@ -25,7 +25,7 @@ from .inlining import At, Border, Stack, Total
 Axes = dict[int, int]  # from an axis of an operand to the axis of the result that it becomes
 LINEAR = frozenset(
     "add subtract negative reshape transpose broadcast_to pad getitem concatenate flip sum cast scatter stop_gradient "
-    "multiply divide contract total".split()
+    "multiply divide contract total solve".split()
 )
 
 
@@ -175,6 +175,8 @@ def _linear(node: Node, summed: set[int], fixed: set[int]) -> bool:
         return sum(parts) == 1 and all(p or s < 0 or s in fixed for p, s in zip(parts, node.slots, strict=True))
     if node.primitive.name == "divide":
         return parts[0] and not parts[1] and (node.slots[1] < 0 or node.slots[1] in fixed)
+    if node.primitive.name == "solve":
+        return parts[1] and node.slots[0] in fixed
     if node.primitive.name in ("getitem", "scatter"):
         return parts[0] and all(s in fixed for s in node.slots[1:])
     return all(parts)

@@ -13,6 +13,7 @@ from tapegrad.primitives.indexing import Getitem, Scatter
 from tapegrad.primitives.reductions import Cumsum, Reduction
 from tapegrad.primitives.registry import shape_of
 from tapegrad.primitives.shaping import Concatenate, Pad, Shaping
+from tapegrad.primitives.special import SciPyFunction
 from tapegrad.scan_primitive import Step
 from tapegrad.tape import Node
 
@@ -65,6 +66,8 @@ class _Translator:
                 self.store_parts(s)
         if isinstance(primitive, Border):
             border(g, slot, node)
+        elif isinstance(primitive, SciPyFunction):
+            raise Unlowered(primitive.name)
         elif isinstance(primitive, Elementwise):
             self.elementwise(slot, node)
         elif isinstance(primitive, Contract):

@@ -12,7 +12,7 @@ import numpy as np
 from . import pytree
 from .errors import OptionError, ShapeError, StructureError
 from .primitives.registry import front, shape_of
-from .tensor import Tensor, Trace, apply, check_alive, opened, owned
+from .tensor import UNSETTLED, Tensor, Trace, apply, check_alive, complex_refused, constant, is_complex, opened, owned
 
 
 class Batched(Tensor):
@@ -35,6 +35,9 @@ class BatchTrace(Trace):
 
     def process(self, primitive: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
         flags = [isinstance(arg, Tensor) and arg.owner is self for arg in args]
+        for arg in args:
+            if isinstance(arg, UNSETTLED):
+                constant(arg, protect=False, name=primitive.name)
         values = [arg.value if flag else arg for arg, flag in zip(args, flags, strict=True)]
         if not any(flags):
             return apply(primitive, values, options)
@@ -75,6 +78,9 @@ def vmap(f: Callable, in_axes: Any = 0, out_axes: Any = 0) -> Callable:
         if len(axes) != len(args):
             raise StructureError(f"vmap: in_axes has {len(axes)} entries for {len(args)} arguments")
         leaves, structure = pytree.flatten(args)
+        for leaf, path in zip(leaves, pytree.paths(args), strict=True):
+            if is_complex(leaf):
+                raise complex_refused("vmap", f"argument {path} is complex")
         spread = [axis for arg, axis in zip(args, axes, strict=True) for axis in _axis_of_each_leaf(arg, axis)]
         sizes = {shape_of(leaf)[axis] for leaf, axis in zip(leaves, spread, strict=True) if _mapped(leaf, axis)}
         if len(sizes) != 1:

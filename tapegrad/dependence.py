@@ -88,5 +88,7 @@ def subtape(
         part.nodes.extend([None] * (count - 1))
     part.outputs = [(moved[slot] if slot >= 0 else -1, value) for slot, value in outputs]
     part.names = {moved[slot]: name for slot, name in tape.names.items() if slot in moved}
+    if tape.places:
+        part.places = {moved[slot]: place for slot, place in tape.places.items() if slot in needed}
     part.close()
     return part

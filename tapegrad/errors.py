@@ -5,6 +5,8 @@ catch in the same place, so that existing ``except`` clauses keep working. A mes
 operation, the argument, what came, what was expected, and the remedy.
 """
 
+import numpy as np
+
 
 class TapegradError(Exception):
     """Base class of everything that tapegrad raises on purpose."""
@@ -32,6 +34,10 @@ class UnsupportedPrimitive(TapegradError, TypeError, NotImplementedError):
 
 class BackendError(TapegradError, RuntimeError):
     """A backend is unknown or cannot run what it was asked to run."""
+
+
+class LinAlgError(TapegradError, np.linalg.LinAlgError):
+    """A matrix is singular, not positive definite, or of a shape that linear algebra cannot take."""
 
 
 class NonFiniteError(TapegradError, FloatingPointError):

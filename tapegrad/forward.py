@@ -28,7 +28,7 @@ class ForwardTrace(Trace):
         for arg in args:
             mine = isinstance(arg, Tensor) and arg.owner is self
             if isinstance(arg, UNSETTLED):
-                constant(arg, protect=False)
+                constant(arg, protect=False, name=primitive.name)
             values.append(arg.value if mine else arg)
             tangents.append(arg.tangent if mine else None)
         moving = primitive.differentiable and any(tangent is not None for tangent in tangents)

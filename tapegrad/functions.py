@@ -183,6 +183,8 @@ def _cross_entropy_of_classes(name: str, logits: Any, labels: Any, mask: Any) ->
 
 
 def _cross_entropy_of_distributions(name: str, logits: Any, labels: Any, mask: Any) -> Any:
+    if labels.dtype.kind not in "biuf":
+        raise DtypeError(f"{name}: labels have dtype {labels.dtype}, expected probabilities or booleans")
     if not isinstance(labels, Tensor):
         counted = labels if mask is None or isinstance(mask, Tensor) else labels[mask]
         sums = counted.sum(axis=-1, dtype=np.float64)

@@ -17,7 +17,7 @@ from .scan_primitive import Step, scan_primitive
 from .signatures import Flat, Signature, signature
 from .simplify import simplified
 from .structure import interned
-from .tensor import Aval, Tensor, apply, aval_of
+from .tensor import WATCH, Aval, Tensor, apply, aval_of
 from .tracing import joined, trace_flat, traceable
 
 _tapes: Bounded[Any, Any] = Bounded()
@@ -53,14 +53,17 @@ class Loop(NamedTuple):
         """The final state, the outputs and the recorded variables."""
         signatures = params.signature, state.signature, xs.signature.step()
         key = self.token, signatures, record
-        found = _tapes.get(key) if self.token is not None else None
+        watch = WATCH.get()
+        fresh = self.token is None or (watch is not None and watch.checking)  # which wants to know the lines
+        found = None if fresh else _tapes.get(key)
         if found is None:
             found = _trace_step(self.step, signatures, record, self.watched)
-            if self.token is not None and not found[0].captured:
+            if not fresh and not found[0].captured:
                 _tapes.keep(key, found)
         traced, y_tree, names = found
         captured, traced.captured = traced.captured, []  # the values are this call's; a tape does not keep them
-        traced = interned(traced) if self.token is None or captured else traced
+        if (self.token is None or captured) and not traced.tape.places:
+            traced = interned(traced)
         init = state.leaves
         if state.signature.weak:
             known = zip(init, signatures[1].avals, traced.state_dtypes, strict=True)

@@ -13,16 +13,36 @@ from typing import Any
 import numpy as np
 
 from .errors import TracingError, UnsupportedPrimitive
-from .numpy_functions import products, reductions, selection, shapes
-from .numpy_functions.common import asarray
-from .numpy_functions.creation import full
+from .functions import logsumexp
+from .numpy_functions import (
+    HOMES,
+    creation,
+    elementwise,
+    linalg,
+    matrix_products,
+    ordering,
+    parts,
+    products,
+    reductions,
+    selection,
+    shapes,
+    special,
+    statistics,
+    windows,
+)
+from .numpy_functions.common import asarray, missing
 from .primitives import elementwise as ew
 from .primitives.contract import matmul
 from .primitives.indexing import concrete, index
 from .primitives.registry import Primitive
+from .refusals import IN_PLACE, refuse_in_place, refuse_pickle, refuse_view
 from .tensor import Tensor, apply
 
-LN2, LN10 = float(np.log(2.0)), float(np.log(10.0))
+
+def _dispatches(function: Any) -> bool:
+    """Whether NumPy asks its arguments for a rule of their own (NEP 18); ufuncs do it another way."""
+    return hasattr(function, "_implementation")
+
 
 UFUNCS: dict[Any, Any] = {
     row.function: row
@@ -30,29 +50,11 @@ UFUNCS: dict[Any, Any] = {
     if isinstance(row, ew.Elementwise) and isinstance(row.function, np.ufunc)
 } | {
     np.matmul: lambda x, y: matmul(asarray(x), asarray(y)),
+    np.vecdot: matrix_products.vecdot,
     np.true_divide: ew.divide,
-    np.float_power: lambda x, y: ew.power(shapes.astype(asarray(x), np.float64), y),
-    np.square: lambda x: x * x,
-    np.reciprocal: lambda x: 1.0 / x,
-    np.positive: lambda x: x,
-    np.fabs: ew.absolute,
-    np.exp2: lambda x: ew.exp(x * LN2),
-    np.log2: lambda x: ew.log(x) / LN2,
-    np.log10: lambda x: ew.log(x) / LN10,
-    np.deg2rad: lambda x: x * (np.pi / 180.0),
-    np.rad2deg: lambda x: x * (180.0 / np.pi),
-    np.radians: lambda x: x * (np.pi / 180.0),
-    np.degrees: lambda x: x * (180.0 / np.pi),
-    np.ceil: lambda x: -ew.floor(-x),
-    np.trunc: lambda x: ew.sign(x) * ew.floor(np.abs(x)),
-    np.greater: lambda x, y: ew.less(y, x),
-    np.greater_equal: lambda x, y: ew.less_equal(y, x),
-    np.not_equal: lambda x, y: ew.logical_not(ew.equal(x, y)),
-    np.isnan: lambda x: ew.logical_not(ew.equal(x, x)),
-    np.isinf: lambda x: ew.equal(np.abs(x), np.inf),
-    np.bitwise_and: lambda x, y: _booleans("&", ew.logical_and, x, y),
-    np.bitwise_or: lambda x, y: _booleans("|", ew.logical_or, x, y),
-    np.invert: lambda x: _booleans("~", ew.logical_not, x),
+    **elementwise.UFUNCS,
+    **{getattr(np, name): getattr(products, name) for name in ("matvec", "vecmat") if hasattr(np, name)},
+    np.conjugate: parts.conjugate,
 }
 
 REDUCE: dict[Any, Callable] = {
@@ -60,91 +62,81 @@ REDUCE: dict[Any, Callable] = {
     np.multiply: reductions.prod,
     np.maximum: reductions.max,
     np.minimum: reductions.min,
+    np.fmax: statistics.nanmax,
+    np.fmin: statistics.nanmin,
+    np.logical_and: reductions.all_,
+    np.logical_or: reductions.any_,
+    np.logaddexp: logsumexp,
+}
+
+ACCUMULATE: dict[Any, Callable] = {
+    np.add: reductions.cumsum,
+    np.multiply: reductions.cumprod,
+    **{u: reductions.accumulated(u, u.__name__) for u in (np.maximum, np.minimum, np.fmax, np.fmin, np.logaddexp)},
 }
 
 FUNCTIONS: dict[Any, Callable] = {
     getattr(np, name): function
-    for home in (reductions, shapes, selection, products)
+    for home in HOMES
     for name, function in vars(home).items()
-    if getattr(function, "__module__", None) == home.__name__ and not name.startswith("_") and hasattr(np, name)
+    if getattr(function, "__module__", None) == home.__name__ and hasattr(np, name) and _dispatches(getattr(np, name))
 } | {
+    getattr(np.linalg, name): function
+    for home in (linalg, matrix_products)
+    for name, function in vars(home).items()
+    if getattr(function, "__module__", None) == home.__name__ and hasattr(np.linalg, name)
+} | {
+    np.matrix_transpose: matrix_products.matrix_transpose,
     np.amax: reductions.max,
     np.amin: reductions.min,
     np.any: reductions.any_,
     np.all: reductions.all_,
-    np.linalg.norm: products.norm,
+    np.around: elementwise.round,
+    np.lib.stride_tricks.sliding_window_view: windows.sliding_window_view,
     np.shape: lambda a: a.shape,
     np.ndim: lambda a: a.ndim,
     np.size: lambda a, axis=None: a.size if axis is None else a.shape[axis],
-    np.zeros_like: lambda a, dtype=None: np.zeros(a.shape, dtype or a.dtype),
-    np.ones_like: lambda a, dtype=None: np.ones(a.shape, dtype or a.dtype),
-    np.full_like: lambda a, fill_value, dtype=None: full(a.shape, fill_value, dtype or a.dtype),
-    np.empty_like: lambda a, dtype=None: np.empty(a.shape, dtype or a.dtype),
-    np.copy: lambda a: a,
+    np.zeros_like: creation.zeros_like,
+    np.ones_like: creation.ones_like,
+    np.full_like: creation.full_like,
+    np.empty_like: creation.empty_like,
+    np.copy: lambda a, order="K", subok=False: a,
+    np.linspace: creation.linspace,
     np.result_type: lambda *args: np.result_type(*[a.dtype if isinstance(a, Tensor) else a for a in args]),
     np.iscomplexobj: lambda x: x.dtype.kind == "c",
     np.isrealobj: lambda x: x.dtype.kind != "c",
 }
 
-REMEDIES = {
-    "copyto": "to fill an array with a traced value use tapegrad.full(shape, value)",
-    "put": "use tapegrad.index_update(x, index, value), which returns a new array",
-    "put_along_axis": "use tapegrad.index_update(x, index, value), which returns a new array",
-    "fill_diagonal": "use np.where with a mask from np.eye",
-    "place": "use np.where(mask, values, x)",
-    "putmask": "use np.where(mask, values, x)",
-    "add.at": "use tapegrad.index_add(x, index, value), which returns a new array",
-}
-
-
-def _booleans(symbol: str, primitive: Primitive, *args: Any) -> Any:
-    for arg in args:
-        if not isinstance(arg, bool) and getattr(arg, "dtype", None) != np.bool_:
-            raise UnsupportedPrimitive(
-                f"{symbol} on a Tensor combines booleans, and an argument is "
-                f"{getattr(arg, 'dtype', type(arg).__name__)}; "
-                "compare first, as in (x > 0) & (y > 0)"
-            )
-    return apply(primitive, args)
-
-
-def missing(name: str, module: str = "numpy") -> UnsupportedPrimitive:
-    """The error for a NumPy function without a rule."""
-    remedy = REMEDIES.get(
-        name,
-        "build it from supported functions, or register it: f = tapegrad.primitive(numpy_function), then "
-        "f.defvjp(lambda g, ans, x: ...)",
-    )
-    return UnsupportedPrimitive(f"{module}.{name} has no rule for Tensors; {remedy}")
-
 
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
     if kwargs.pop("out", None) is not None:
         raise UnsupportedPrimitive(
-            f"numpy.{ufunc.__name__}: a traced value cannot be written into an array (out=, +=, -=, *=, ...), "
-            "which would "
-            "lose its gradient; make a new array: x = x + t"
+            f"{special.origin(ufunc)}.{ufunc.__name__}: a traced value cannot be written into an array (out=, +=, -=, "
+            "*=, ...), which would lose its gradient; make a new array: x = x + t"
         )
     if method == "__call__":
         if kwargs:
             raise UnsupportedPrimitive(
-                f"numpy.{ufunc.__name__}: the argument {next(iter(kwargs))}= is not supported on a Tensor; select with "
+                f"{special.origin(ufunc)}.{ufunc.__name__}: the argument {next(iter(kwargs))}= is not supported on a "
+                "Tensor; select with "
                 "np.where, convert with .astype"
             )
         handler = UFUNCS.get(ufunc)
         if handler is None:
-            raise missing(ufunc.__name__)
+            handler = special.found(ufunc)
+            if handler is None:
+                raise missing(ufunc.__name__, special.origin(ufunc))
         if any(isinstance(x, (list, tuple)) for x in inputs):
             inputs = tuple([asarray(x) for x in inputs])
         return apply(handler, inputs) if isinstance(handler, Primitive) else handler(*inputs)
     if method == "reduce" and ufunc in REDUCE:
         return REDUCE[ufunc](*inputs, **{"axis": 0, **kwargs})
-    if method == "accumulate" and ufunc is np.add:
-        return reductions.cumsum(*inputs, **{"axis": 0, **kwargs})
+    if method == "accumulate" and ufunc in ACCUMULATE:
+        return ACCUMULATE[ufunc](*inputs, **{"axis": 0, **kwargs})
     if method == "outer" and len(inputs) == 2:
         x, y = (asarray(v) for v in inputs)
         return ufunc(shapes.reshape(x, x.shape + (1,) * len(y.shape)), y)
-    raise missing(f"{ufunc.__name__}.{method}")
+    raise missing(f"{ufunc.__name__}.{method}", special.origin(ufunc))
 
 
 def _array_function(self: Tensor, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
@@ -174,17 +166,15 @@ def _refuse_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
 def _refuse_number(self: Tensor, *args: Any) -> Any:
     raise TracingError(
         f"a Tensor of shape {self.shape} cannot become a Python number: that would cut it from its gradient. "
-        "Return it from "
-        "the function (value_and_grad gives the number), read t.value to look at it, and for buf[i] = t use "
-        "tapegrad.index_update(buf, i, t)"
+        "Return it from the function (value_and_grad gives the number), read t.value to look at it, and for "
+        "buf[i] = t use tapegrad.index_update(buf, i, t)"
     )
 
 
 def _refuse_write(self: Tensor, key: Any, value: Any) -> None:
     raise TracingError(
         "a traced array cannot be written to (x[...] = value): its gradient would be lost. Use np.where(mask, "
-        "value, x), "
-        "np.concatenate, or tapegrad.index_update(x, index, value), which return a new array"
+        "value, x), np.concatenate, or tapegrad.index_update(x, index, value), which return a new array"
     )
 
 
@@ -214,7 +204,7 @@ OPERANDS = {bool, int, float, np.ndarray, Tensor}
 
 
 def _operand(value: Any) -> bool:
-    return type(value) in OPERANDS or isinstance(value, (Tensor, np.ndarray, np.generic, list, complex))
+    return type(value) in OPERANDS or isinstance(value, (Tensor, np.ndarray, np.generic, list, tuple, complex))
 
 
 def _binary(handler: Any, swap: bool = False) -> Callable:
@@ -224,13 +214,13 @@ def _binary(handler: Any, swap: bool = False) -> Callable:
         if type(other) not in OPERANDS:
             if not _operand(other):
                 return NotImplemented
-            other = asarray(other) if isinstance(other, list) else other
+            other = asarray(other) if isinstance(other, (list, tuple)) else other
         return call(self, other)
 
     def reflected(self: Tensor, other: Any) -> Any:
         if not _operand(other):
             return NotImplemented
-        return call(asarray(other) if isinstance(other, list) else other, self)
+        return call(asarray(other) if isinstance(other, (list, tuple)) else other, self)
 
     return reflected if swap else forward
 
@@ -260,7 +250,7 @@ def install() -> None:
     for name, ufunc in {
         "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "pow": np.power,
         "mod": np.remainder, "floordiv": np.floor_divide, "matmul": np.matmul,
-        "and": np.bitwise_and, "or": np.bitwise_or,
+        "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "divmod": np.divmod,
     }.items():  # fmt: skip
         setattr(Tensor, f"__{name}__", _binary(UFUNCS[ufunc]))
         setattr(Tensor, f"__r{name}__", _binary(UFUNCS[ufunc], swap=True))
@@ -274,6 +264,7 @@ def install() -> None:
         "len": _len, "iter": _iter, "bool": _bool, "index": _index, "format": _format, "setitem": _refuse_write,
         "float": _refuse_number, "int": _refuse_number, "complex": _refuse_number, "array": _refuse_array,
         "array_ufunc": _array_ufunc, "array_function": _array_function,
+        "copy": lambda self: self, "deepcopy": lambda self, memo: self, "reduce_ex": refuse_pickle,
     }.items():  # fmt: skip
         wrapped = (
             (lambda self, primitive=function: apply(primitive, (self,)))
@@ -282,18 +273,25 @@ def install() -> None:
         )
         setattr(Tensor, f"__{name}__", wrapped)
     methods: list[Callable] = [
-        reductions.sum, reductions.mean, reductions.max, reductions.min, reductions.prod, reductions.var,
-        reductions.std, reductions.argmax, reductions.argmin, reductions.cumsum, shapes.ravel, shapes.swapaxes,
-        shapes.squeeze,
-        shapes.repeat, shapes.astype, selection.take, selection.clip, selection.diagonal, selection.trace, products.dot,
+        reductions.sum, reductions.max, reductions.min, reductions.prod, reductions.argmax, reductions.argmin,
+        reductions.cumsum, reductions.cumprod, statistics.mean, statistics.var, statistics.std, shapes.swapaxes,
+        shapes.ravel, shapes.squeeze, shapes.repeat, shapes.astype, selection.take, selection.clip, selection.diagonal,
+        selection.trace, selection.choose, ordering.argsort, ordering.argpartition, ordering.searchsorted,
+        ordering.nonzero, elementwise.round, products.dot,
     ]  # fmt: skip
     for function in methods:
         setattr(Tensor, function.__name__, _method(function))
     Tensor.any, Tensor.all = _method(reductions.any_), _method(reductions.all_)  # type: ignore[attr-defined]
     Tensor.flatten, Tensor.copy = _method(shapes.ravel), lambda self: self  # type: ignore[attr-defined]
     Tensor.reshape, Tensor.transpose = _shape_method(shapes.reshape), _shape_method(shapes.transpose)  # type: ignore[attr-defined]
+    Tensor.real, Tensor.imag = property(parts.real), property(parts.imag)  # type: ignore[attr-defined]
+    Tensor.conj = Tensor.conjugate = _method(parts.conjugate)  # type: ignore[attr-defined]
+    Tensor.view = refuse_view  # type: ignore[attr-defined]
+    for name, remedy in IN_PLACE.items():
+        setattr(Tensor, name, refuse_in_place(name, remedy))
     Tensor.item = Tensor.tolist = _refuse_number  # type: ignore[attr-defined]
     Tensor.T = property(shapes.transpose)  # type: ignore[attr-defined]
+    Tensor.mT = property(matrix_products.matrix_transpose)  # type: ignore[attr-defined]
 
 
 install()

@@ -14,7 +14,7 @@ from .errors import ShapeError, StructureError, UnsupportedPrimitive
 from .primitives.elementwise import stop_gradient as stop_gradient_primitive
 from .primitives.registry import Primitive, is_inexact, like, shape_of
 from .tape import AbstractTape, run
-from .tensor import Aval, Tensor, apply, aval_of
+from .tensor import Aval, Tensor, apply, aval_of, complex_refused, is_complex
 from .tracing import trace_flat
 from .transforms import jvp, vjp
 
@@ -94,7 +94,7 @@ def fitted(name: str, part: Any, x: Any) -> Any:
     """A cotangent from a user's rule, with the shape and dtype of the argument; None for none."""
     if part is None:
         return None
-    part = part if hasattr(part, "dtype") else np.asarray(part)
+    part = real(name, part if hasattr(part, "dtype") else np.asarray(part))
     shape = shape_of(x)
     tail = part.shape[len(part.shape) - len(shape) :] if len(part.shape) >= len(shape) else None
     if tail is None or any(n != m and m != 1 for n, m in zip(tail, shape, strict=True)):
@@ -104,6 +104,13 @@ def fitted(name: str, part: Any, x: Any) -> Any:
             "have the argument's shape (axes along which the argument was broadcast may still be there)"
         )
     return like(part, x)
+
+
+def real(name: str, part: Any) -> Any:
+    """What a user's function or rule gave, if it is not complex."""
+    if is_complex(part):
+        raise complex_refused(name, "a function or rule given for it returned a complex result")
+    return part
 
 
 def derived(tape: AbstractTape, key: Any, make: Callable) -> Any:
@@ -212,7 +219,7 @@ class _BoundRule:
     def _push(self, tangents: Sequence[Any], ans: Sequence[Any], args: Sequence[Any]) -> list[Any]:
         moves = _replaced([None] * len(self.leaves), self.moving, tangents[: len(self.moving)])
         moved = self.owner.jvp_rule(self.structure.unflatten(moves), self.out.unflatten(ans), *self._args(args))
-        return pytree.leaves(moved)
+        return [real("custom rule", part) for part in pytree.leaves(moved)]
 
 
 class BatchedRule:

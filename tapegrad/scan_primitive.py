@@ -23,7 +23,7 @@ from .residuals import Linearised
 from .rules import derived
 from .simplify import simplified
 from .tape import AbstractTape, ReverseTape, run
-from .tensor import Aval, Tensor, apply, aval_of, opened
+from .tensor import WATCH, Aval, Tensor, apply, aval_of, opened
 from .tracing import trace_flat
 from .transforms import jvp
 
@@ -94,6 +94,11 @@ class Scan(Primitive):
     reads_result = False  # what the backward loop reads of it is a residual, an array of its own
 
     def run(self, *args: Any, step: Step, length: int, reverse: bool, backend: str, **rest: Any) -> tuple:
+        watch = WATCH.get()
+        if watch is not None and watch.checking:
+            if backend not in ("auto", *backends().available()):
+                backends().select(backend, step)  # says so
+            return watch.loop(step, args, length, reverse, rest.get("apart", False))
         return backends().select(backend, step).run(step, args, length, reverse)
 
     def abstract(self, *args: Any, step: Step, length: int, **rest: Any) -> tuple[Aval, ...]:

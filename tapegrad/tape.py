@@ -9,7 +9,7 @@ import numpy as np
 
 from . import pytree
 from .errors import ShapeError, StructureError
-from .tensor import UNSETTLED, Aval, Tensor, Trace, apply, aval_of, complex_refused, constant
+from .tensor import UNSETTLED, WATCH, Aval, Tensor, Trace, apply, aval_of, complex_refused, constant
 
 if TYPE_CHECKING:
     from .primitives.registry import Primitive
@@ -45,7 +45,11 @@ class Tape(Trace):
         Slots of the results; -1 with the value for a constant result.
     names : dict of int to str
         Names of slots, as the code that was traced calls them.
+    places : dict of int to Place
+        Where the code stands that did an operation; known of a tape that was watched.
     """
+
+    places: dict[int, Any] = {}  # not written to: a tape that is watched has its own
 
     def __init__(self) -> None:
         self.nodes: list[Node | None] = []
@@ -104,7 +108,7 @@ class ReverseTape(Tape):
                 slots.append(arg.slot)
                 continue
             # The caller may write into an array before the backward walk reads it.
-            values.append(constant(arg, primitive.reads_inputs) if isinstance(arg, UNSETTLED) else arg)
+            values.append(constant(arg, primitive.reads_inputs, primitive.name) if isinstance(arg, UNSETTLED) else arg)
             slots.append(-1)
         if primitive.differentiable and max(slots) >= 0:
             if primitive.augment is not None:
@@ -171,10 +175,12 @@ class AbstractTape(Tape):
                 values.append(arg.value)
                 slots.append(arg.slot)
             elif isinstance(arg, (Tensor, np.ndarray)):
-                held = self.capture(arg)
+                held = self.capture(arg, primitive.name)
                 values.append(held.value)
                 slots.append(held.slot)
             else:
+                if isinstance(arg, UNSETTLED):
+                    raise complex_refused(primitive.name)
                 values.append(arg)
                 slots.append(-1)
         ans = primitive.abstract(*values, **options)
@@ -183,14 +189,14 @@ class AbstractTape(Tape):
                 raise complex_refused(primitive.name)
         return self.record(primitive, values, slots, options, ans)
 
-    def capture(self, value: Any) -> Tensor:
+    def capture(self, value: Any, name: str = "constant") -> Tensor:
         """The input that stands for a captured array or outer Tensor."""
         _, held = self._captured.get(id(value), (None, None))
         if held is not None and _unchanged(self.consts[held.slot], value):
             return held
         slot = len(self.nodes)
         self.nodes.append(None)
-        self.consts[slot] = _snapshot(value)
+        self.consts[slot] = _snapshot(value, name)
         held = Tensor(self, aval_of(value), slot)
         self._captured[id(value)] = value, held  # keeping the value keeps its id from being given again
         return held
@@ -214,11 +220,11 @@ class AbstractTape(Tape):
         return self.structures[1].unflatten(run(self, leaves))
 
 
-def _snapshot(value: Any) -> Any:
+def _snapshot(value: Any, name: str) -> Any:
     """What a captured array holds now, which nobody can write into later."""
     if not isinstance(value, np.ndarray):
         return value
-    held = constant(value)
+    held = constant(value, name=name)
     if held is not value:
         held.flags.writeable = False
     return held
@@ -243,11 +249,14 @@ def run(
         env[slot] = value
     for slot, value in zip(tape.inputs, args, strict=True):
         env[slot] = value
+    watch = WATCH.get()
     for slot, node in enumerate(tape.nodes):
         if node is None:
             continue
         values = [value if s < 0 else env[s] for s, value in zip(node.slots, node.args, strict=True)]
         ans = apply(node.primitive, values, node.options)
+        if watch is not None:
+            watch.ran(node.primitive, values, node.options, ans)
         if node.primitive.multiple:
             env[slot : slot + len(ans)] = ans
         else:
@@ -279,6 +288,8 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
     cotangents: list[Any] = [None] * len(nodes)
     for slot, seed in seeds.items():
         cotangents[slot] = seed
+    watch = WATCH.get()
+    walk = watch.walk(seeds) if watch is not None else None
     owned: set[int] = set()  # slots whose cotangent is a sum made here, which may be added to in place
     while nodes:
         node = nodes.pop()
@@ -295,7 +306,10 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
             if g is None:
                 continue
             cotangents[slot] = None
-        for parent, part in zip(slots, primitive.pull(g, ans, args, options, slots), strict=True):
+        parts = primitive.pull(g, ans, args, options, slots)
+        if walk is not None:
+            walk.pulled(slot, g, node, parts)
+        for parent, part in zip(slots, parts, strict=True):
             if part is None:
                 continue
             held = cotangents[parent]
@@ -316,4 +330,6 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
             else:
                 cotangents[parent] = held + part
                 owned.add(parent)
+    if walk is not None:
+        walk.ended(tape.inputs, cotangents)
     return [cotangents[slot] for slot in tape.inputs]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -176,19 +177,27 @@ def owned(results: Sequence[Any], given: Sequence[Any]) -> list[Any]:
 UNSETTLED = (np.ndarray, complex, np.complexfloating)  # constants that are looked at before they are recorded
 
 
-def complex_refused(name: str) -> DtypeError:
-    """The error for a complex value in a trace."""
+def complex_refused(name: str, said: str = "a complex value meets a Tensor") -> DtypeError:
+    """The error for a complex value in a trace; ``said`` says how it came there."""
     return DtypeError(
-        f"{name}: a complex value meets a Tensor; complex derivatives are not supported: compute with real and "
-        "imaginary parts"
+        f"{name}: {said}; complex derivatives are not supported: compute with real and imaginary parts, as two real "
+        "arrays (z.real, z.imag) or as a last axis of length 2"
     )
 
 
-def constant(value: Any, protect: bool = True) -> Any:
-    """A constant of a trace: never complex, a plain array, and out of reach of later writes (``protect``)."""
+def is_complex(value: Any) -> bool:
+    """Whether a value is a complex number or array."""
+    return isinstance(value, complex) or getattr(getattr(value, "dtype", None), "kind", "") == "c"
+
+
+def constant(value: Any, protect: bool = True, name: str = "constant") -> Any:
+    """A constant of the operation ``name``: never complex, a plain array, and out of reach of later writes.
+
+    The last only where it is asked for (``protect``).
+    """
     if type(value) is not ndarray or value.dtype.kind not in "biuf":
         if not isinstance(value, np.ndarray) or value.dtype.kind == "c":
-            raise complex_refused("constant")
+            raise complex_refused(name)
         if value.dtype.kind not in "biuf":
             raise DtypeError(f"an array of dtype {value.dtype} meets a Tensor; convert it to numbers: a.astype(float)")
         check_plain(value, f"a {type(value).__name__} meets a Tensor")
@@ -259,6 +268,9 @@ def check_alive(name: str, result: Any, trace: Trace) -> None:
 
 
 _thread = threading.local()
+# Who looks on (see watching.py), None as a rule. Asked once for each trace and each run of a tape or loop: an operation
+# of a trace that nobody watches costs nothing more.
+WATCH: ContextVar[Any] = ContextVar("tapegrad_watch", default=None)
 
 
 class opened:  # noqa: N801 - read as `with opened(trace):`
@@ -272,6 +284,9 @@ class opened:  # noqa: N801 - read as `with opened(trace):`
     def __enter__(self) -> Any:
         trace = self.trace
         _thread.depth = trace.level = getattr(_thread, "depth", 0) + 1
+        watch = WATCH.get()
+        if watch is not None:
+            watch.enter(trace)
         return trace
 
     def __exit__(self, *error: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from . import pytree
 from .errors import DtypeError
 from .tape import AbstractTape
-from .tensor import Aval, Tensor, aval_of, check_plain, opened
+from .tensor import Aval, Tensor, aval_of, check_plain, complex_refused, opened
 
 
 class LocalNames:
@@ -105,7 +105,7 @@ def trace_flat(f: Callable, avals: Sequence[Aval], watched: Any = None, history:
             if isinstance(result, Tensor) and result.owner is tape:
                 tape.outputs.append((result.slot, result.value))
             elif isinstance(result, (Tensor, np.ndarray)):
-                held = tape.capture(result)
+                held = tape.capture(result, "the result")
                 tape.outputs.append((held.slot, held.value))
             else:
                 tape.outputs.append((-1, result))
@@ -123,8 +123,10 @@ def traceable(leaf: Any, path: str, name: str = "trace") -> Aval:
         aval = aval_of(leaf)
         if type(leaf) is not np.ndarray:
             check_plain(leaf, f"{name}: {path} is a {type(leaf).__name__}")
-        if aval.dtype.kind in "biufc":
+        if aval.dtype.kind in "biuf":
             return aval
+        if aval.dtype.kind == "c":
+            raise complex_refused(name, f"{path} is complex")
     raise DtypeError(
         f"{name}: {path} is a "
         f"{type(leaf).__name__}{f' of dtype {leaf.dtype}' if hasattr(leaf, 'dtype') else ''}; "

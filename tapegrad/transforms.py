@@ -15,7 +15,7 @@ from .errors import DtypeError, OptionError, ShapeError, StructureError
 from .forward import Dual, ForwardTrace
 from .primitives.registry import is_inexact, like, shape_of
 from .tape import ReverseTape, backward
-from .tensor import Tensor, check_alive, check_plain, complex_refused, opened, owned, protected
+from .tensor import Tensor, check_alive, check_plain, complex_refused, is_complex, opened, owned, protected
 
 FLOAT = np.dtype(float)
 FLOATS = frozenset((np.dtype(np.float32), FLOAT))  # of the leaves that a derivative is asked for, as a rule
@@ -32,13 +32,14 @@ def differentiable(name: str, leaf: Any, path: str) -> Any:
     elif isinstance(leaf, float):
         return leaf
     else:
-        kind, what = "i" if isinstance(leaf, int) else "", f"a {type(leaf).__name__}"
+        kind = "i" if isinstance(leaf, int) else "c" if isinstance(leaf, complex) else ""
+        what = f"a {type(leaf).__name__}"
     remedy = {
         "i": "convert it with .astype(float), or leave integers out of the differentiated argument",
         "u": "convert it with .astype(float), or leave integers out of the differentiated argument",
         "b": "convert it with .astype(float), or leave masks out of the differentiated argument",
-        "c": "complex derivatives are not supported: differentiate real and imaginary parts",
-    }.get(kind, "only floating arrays and Python floats can be differentiated")
+        "c": "complex derivatives are not supported: compute with real and imaginary parts",
+    }.get(kind, "only floating arrays and Python floats can be differentiated: give it as an argument of its own")
     raise DtypeError(f"{name}: the derivative is asked for with respect to {path}, which is {what}; {remedy}")
 
 
@@ -261,7 +262,7 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
             if shape_of(g) != shape_of(value):
                 raise ShapeError(f"vjp: a cotangent of shape {shape_of(g)} for a result of shape {shape_of(value)}")
             if getattr(g, "dtype", np.dtype(type(g))).kind == "c":
-                raise complex_refused("vjp's cotangent")
+                raise complex_refused("vjp", "a cotangent is complex")
             if slot >= 0 and is_inexact(value):
                 g = like(g if hasattr(g, "dtype") else np.asarray(g), value)
                 seeds[slot] = seeds[slot] + g if slot in seeds else g
@@ -298,6 +299,8 @@ def jvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
                     f"jvp: a tangent of shape {shape_of(move)} for argument {path} of shape {shape_of(leaf)}"
                 )
             held = differentiable("jvp", leaf, f"argument {path}")
+            if is_complex(move):
+                raise complex_refused("jvp", f"the tangent of argument {path} is complex")
             inside.append(Dual(trace, held, like(move, held) if hasattr(move, "dtype") else np.float64(move)))
         results, out_structure = pytree.flatten(f(*structure.unflatten(inside)))
     values, moved = [], []

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import ShapeError
 from .primitives.registry import Primitive, is_inexact, shape_of
-from .rules import fitted, transpose_pull, transpose_push, zeros
+from .rules import fitted, real, transpose_pull, transpose_push, zeros
 from .tensor import Aval, apply, aval_of
 
 
@@ -35,7 +35,7 @@ class UserPrimitive(Primitive):
         return self
 
     def run(self, *args: Any, **options: Any) -> Any:
-        ans = self.function(*args, **options)
+        ans = real(self.name, self.function(*args, **options))
         if self.shape_rule is not None:
             promised = self.abstract(*args, **options)
             if shape_of(ans) != promised.shape:
@@ -73,7 +73,7 @@ class UserPrimitive(Primitive):
             total: Any = None
             for rule, tangent in zip(self.jvp_rules, tangents, strict=True):
                 if rule is not None and tangent is not None:
-                    part = rule(tangent, ans, *args, **options)
+                    part = real(self.name, rule(tangent, ans, *args, **options))
                     total = part if total is None else total + part
             return total
         if self.vjp_rules:

@@ -1,5 +1,6 @@
-"""What holds for the whole suite: one BLAS thread per process, signals, and the Hypothesis profiles."""
+"""What holds for the whole suite: one BLAS thread per process, signals, the collector, and the Hypothesis profiles."""
 
+import gc
 import os
 import signal
 import threading
@@ -22,12 +23,19 @@ if threading.current_thread() is threading.main_thread() and signal.getsignal(si
 
 from hypothesis import HealthCheck, settings  # noqa: E402 - after the environment is set
 
+from tests.strategies.effort import PROFILES  # noqa: E402
+
 # No deadline: the first example of a property pays for imports and for tracing.
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("dev", max_examples=30, **_COMMON)
-settings.register_profile("ci", max_examples=100, derandomize=True, print_blob=True, **_COMMON)
-settings.register_profile("intense", max_examples=2000, **_COMMON)
+for _name, _options in PROFILES.items():
+    settings.register_profile(_name, **_COMMON, **_options)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays to the end, so the collector, which some tests call often, may pass over it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -6,95 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy.special
 from hypothesis import strategies as st
 
 import tapegrad as tg
-from tapegrad.primitives import Primitive, primitives
-from tests.strategies import calls
+from tests.spec_rows import PRIMITIVES, Point, Spec, apart, binary, far_from_wrapping, logical, unary
+from tests.strategies import calls, linalg
 
 INF = np.inf
-PRIMITIVES: dict[str, Primitive] = {p.name: p for p in primitives()}
-
-
-@dataclass(frozen=True)
-class Point:
-    """A place where the derivative is a convention or a limit: arguments, and the partial derivatives there.
-
-    A partial derivative of None is not looked at.
-    """
-
-    args: tuple
-    partials: tuple
-    options: dict = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A row.
-
-    Attributes
-    ----------
-    name : str
-    calls : strategy of Call
-        Arguments in general position, in float64 where they can be differentiated.
-    reference : callable
-        The same in NumPy alone.
-    order : int
-        How often it can be differentiated; 0 where the derivative is zero or there is none.
-    single : float
-        Allowed relative error of a float32 gradient.
-    points : tuple of Point
-    run : callable or None
-        Makes the function of a call, where that is not the primitive itself.
-    mixed : bool
-        Whether its arguments may have different floating dtypes.
-    """
-
-    name: str
-    calls: st.SearchStrategy[calls.Call]
-    reference: Callable
-    order: int = 2
-    single: float = 1e-4
-    points: tuple[Point, ...] = ()
-    run: Callable | None = None
-    mixed: bool = True
-
-    def function(self, call: calls.Call) -> Callable:
-        """The function of the arguments alone."""
-        if self.run is not None:
-            return self.run(call)
-        return lambda *args: PRIMITIVES[self.name](*args, **call.options)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-def unary(name: str, low: float = -2.0, high: float = 2.0, away_from: tuple = (), **rest: Any) -> Spec:
-    reference = rest.pop("reference", None) or getattr(np, name)
-    return Spec(name, calls.elementwise((low, high, away_from)), reference, **rest)
-
-
-def binary(name: str, x: tuple = (-2.0, 2.0, ()), y: tuple = (-2.0, 2.0, ()), **rest: Any) -> Spec:
-    far = rest.pop("far", None)
-    drawn = calls.elementwise(x, y)
-    return Spec(name, drawn if far is None else drawn.filter(lambda c: far(*c.args)), getattr(np, name), **rest)
-
-
-def logical(name: str, count: int) -> Spec:
-    return Spec(name, calls.elementwise(*[None] * count), getattr(np, name), order=0)
-
-
-def apart(x: np.ndarray, y: np.ndarray) -> bool:
-    """No two elements that meet are close."""
-    return bool(np.all(np.abs(x - y) > 0.02))
-
-
-def far_from_wrapping(x: np.ndarray, y: np.ndarray) -> bool:
-    return bool(np.all(np.abs(x / y - np.rint(x / y)) > 0.03))
+ROOT_PI = np.sqrt(np.pi)
 
 
 ARITHMETIC = [
@@ -128,6 +51,8 @@ ARITHMETIC = [
     unary("negative"),
     unary("absolute", away_from=(0.0,),
           points=(Point((0.0,), (0.0,)), Point((-0.0,), (0.0,)), Point((-INF,), (-1.0,)))),
+    binary("hypot", (-2.0, 2.0, (0.0,)), (-2.0, 2.0, (0.0,)), points=(
+        Point((0.0, 0.0), (0.0, 0.0)), Point((3.0, 0.0), (1.0, 0.0)), Point((3.0, -4.0), (0.6, -0.8)))),
     binary("maximum", far=apart, points=(Point((1.0, 1.0), (0.5, 0.5)), Point((INF, 1.0), (1.0, 0.0)))),
     binary("minimum", far=apart, points=(Point((1.0, 1.0), (0.5, 0.5)), Point((INF, 1.0), (0.0, 1.0)))),
 ]  # fmt: skip
@@ -194,6 +119,56 @@ INDEXING = [
     Spec("scatter", calls.writes(), calls.written),
 ]
 
+
+
+def scipy_row(name: str, low: float, high: float, away_from: tuple = (), where: str = "", **rest: Any) -> Spec:
+    """A function of ``scipy.special`` with one argument."""
+    reference = getattr(scipy.special, where or name)
+    return Spec(name, calls.elementwise((low, high, away_from)), reference, **rest)
+
+
+def scipy_pair(name: str, x: tuple, y: tuple, **rest: Any) -> Spec:
+    return Spec(name, calls.elementwise(x, y), getattr(scipy.special, name), **rest)
+
+
+def orders(name: str, low: float, high: float, away_from: tuple = (), points: tuple[Point, ...] = ()) -> Spec:
+    """A function with orders in front, which are integers since it has no derivative by them."""
+    drawn = calls.with_orders((1, 3), (low, high, away_from))
+    return Spec(name, drawn, getattr(scipy.special, name), points=points, mixed=False)
+
+
+SHARES = (0.1, 0.9, ())
+SIZES = (0.4, 3.0, ())
+SPECIAL = [
+    scipy_row("erf", -2.0, 2.0, points=(Point((INF,), (0.0,)), Point((-INF,), (0.0,)), Point((0.0,), (2 / ROOT_PI,)))),
+    scipy_row("erfc", -2.0, 2.0, points=(Point((INF,), (0.0,)), Point((0.0,), (-2 / ROOT_PI,)))),
+    scipy_row("erfcx", -1.5, 3.0, points=(Point((0.0,), (-2 / ROOT_PI,)),)),
+    scipy_row("erfinv", -0.8, 0.8, points=(Point((0.0,), (ROOT_PI / 2,)), Point((1.0,), (INF,)))),
+    scipy_row("ndtri", 0.1, 0.9, points=(Point((0.5,), (np.sqrt(2.0) * ROOT_PI,)), Point((0.0,), (INF,)))),
+    scipy_row("log_ndtr", -3.0, 2.0, points=(
+        Point((-50.0,), (50.01998404787,)), Point((-1e4,), (1e4 + 1e-4,)), Point((50.0,), (0.0,)))),
+    Spec("zeta", calls.with_orders((2, 4), SIZES), scipy.special.zeta, mixed=False),
+    scipy_row("digamma", 0.4, 3.0, points=(Point((1.0,), (np.pi**2 / 6,)), Point((INF,), (0.0,)))),
+    scipy_row("gammaln", 0.4, 3.0, points=(Point((1.0,), (-np.euler_gamma,)), Point((0.0,), (-INF,)))),
+    scipy_row("gamma", 0.4, 3.0, points=(Point((1.0,), (-np.euler_gamma,)),)),
+    scipy_pair("betaln", SIZES, SIZES, points=(Point((1.0, 1.0), (-1.0, -1.0)),)),
+    scipy_pair("beta", SIZES, SIZES, points=(Point((1.0, 1.0), (-1.0, -1.0)),)),
+    orders("gammainc", 0.4, 3.0),
+    orders("gammaincc", 0.4, 3.0),
+    Spec("betainc", calls.with_orders((1, 3), (1, 3), SHARES), scipy.special.betainc, mixed=False),
+    scipy_pair("xlogy", (-2.0, 2.0, ()), (0.3, 3.0, ()), points=(
+        Point((0.0, 2.0), (np.log(2.0), 0.0)), Point((0.0, 0.0), (None, 0.0)), Point((0.0, INF), (INF, 0.0)))),
+    scipy_pair("xlog1py", (-2.0, 2.0, ()), (-0.7, 3.0, ()), points=(
+        Point((0.0, 1.0), (np.log(2.0), 0.0)), Point((0.0, -1.0), (None, 0.0)))),
+    orders("iv", 0.3, 3.0, points=(Point((0.5, 2.0), (None, scipy.special.ivp(0.5, 2.0))),)),
+    orders("ive", -3.0, 3.0, (0.0,), (
+        Point((0, 0.0), (0.0,)),
+        Point((0.5, 2.0), (None, np.exp(-2.0) * scipy.special.ivp(0.5, 2.0) - scipy.special.ive(0.5, 2.0))))),
+    orders("jv", 0.3, 3.0, points=(Point((0.5, 2.0), (None, scipy.special.jvp(0.5, 2.0))),)),
+    orders("yv", 0.8, 3.0, points=(Point((0.5, 2.0), (None, scipy.special.yvp(0.5, 2.0))),)),
+    scipy_row("expi", 0.3, 3.0),
+]  # fmt: skip
+
 THREE = np.array([1.0, 3.0, 3.0])
 REDUCTIONS = [
     Spec("sum", calls.reductions(), np.sum, single=1e-3),
@@ -206,6 +181,8 @@ REDUCTIONS = [
     Spec("argmin", calls.reductions(empty=False, single=True), lambda x, axis, keepdims: np.argmin(
         x, axis[0], keepdims=keepdims), order=0),
     Spec("cumsum", calls.along_an_axis(), np.cumsum, single=1e-3),
+    Spec("argsort", calls.sorts(), lambda x, axis, kind, kth: np.argsort(x, axis, kind) if kth is None else
+         np.argpartition(x, kth, axis), order=0),
 ]  # fmt: skip
 
 SHAPING = [
@@ -216,6 +193,55 @@ SHAPING = [
     Spec("pad", calls.pads(), lambda x, widths: np.pad(x, widths) if x.ndim else x),
     Spec("concatenate", calls.joins(), lambda *arrays, axis: np.concatenate(arrays, axis)),
 ]
+
+
+def matrices(
+    name: str, drawn: Any, base: Callable, reference: Callable, fix: Callable | None = None, **rest: Any
+) -> Spec:
+    """A row about a fixed matrix with a drawn change; ``fix`` sets the signs that a decomposition leaves open.
+
+    The option ``kept`` says which of several results are looked at: without a cotangent rules may be others.
+    """
+
+    def of(function: Callable) -> Callable:
+        def changed(x: Any, *more: Any, kept: Any = None, **options: Any) -> Any:
+            made = function(linalg.changed(base, x), *more, **options)
+            made = made if fix is None else fix(made)
+            return made if kept is None else [made[i] for i in kept]
+
+        return changed
+
+    def run(call: calls.Call) -> Callable:
+        return lambda *args: of(PRIMITIVES[name])(*args, **call.options)
+
+    return Spec(name, drawn, of(reference), single=1e-3, run=run, **rest)
+
+
+def cofactors(a: np.ndarray) -> np.ndarray:
+    """The cofactors of invertible matrices."""
+    return np.linalg.det(a)[..., None, None] * np.swapaxes(np.linalg.inv(a), -1, -2)
+
+
+UPPER = st.booleans()
+KEPT = st.sampled_from([(0, 1), (0,), (1,)])
+LINALG = [
+    matrices("solve", linalg.equations(), linalg.apart, np.linalg.solve),
+    matrices("slogdet", linalg.stacks(kept=KEPT), linalg.apart, np.linalg.slogdet),
+    matrices("det", linalg.stacks(), linalg.apart, np.linalg.det, points=(
+        Point((np.array([[1.0, 2.0], [2.0, 4.0]]),), (np.array([[4.0, -2.0], [-2.0, 1.0]]),)),
+        Point((np.diag([1.0, 2.0, 0.0]),), (np.diag([0.0, 0.0, 2.0]),)),
+        Point((np.diag([3.0, 0.0, 0.0]),), (np.zeros((3, 3)),)),
+    )),
+    matrices("cofactors", linalg.stacks(), linalg.apart, cofactors),
+    matrices("pinv", linalg.stacks(square=False, rcond=st.just(1e-5)), linalg.apart, np.linalg.pinv),
+    matrices("cholesky", linalg.stacks(upper=UPPER), linalg.definite, lambda a, upper: np.linalg.cholesky(
+        a, upper=upper)),
+    matrices("eigh", linalg.stacks(upper=UPPER, kept=KEPT), linalg.definite, lambda a, upper: np.linalg.eigh(
+        a, "U" if upper else "L"), fix=linalg.fixed_vectors),
+    matrices("svd", linalg.stacks(square=False, kept=st.sampled_from([(0, 1, 2), (0,), (1,), (2,), (0, 2)])),
+             linalg.apart, lambda a: np.linalg.svd(a, full_matrices=False), fix=linalg.fixed_factors),
+    matrices("qr", linalg.stacks(square=False, kept=KEPT), linalg.apart, np.linalg.qr, fix=linalg.positive_diagonal),
+]  # fmt: skip
 
 
 def body(x: Any, y: Any) -> Any:
@@ -246,10 +272,9 @@ CONTROL = [
         step, w, state, xs, **call.options)),
 ]  # fmt: skip
 
-SPECS = {
-    row.name: row
-    for table in (ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, PRODUCTS, INDEXING, REDUCTIONS, SHAPING, CONTROL)
-    for row in table
-}
+TABLES = (
+    ARITHMETIC, EXPONENTIAL, TRIGONOMETRIC, CHOICE, PRODUCTS, INDEXING, REDUCTIONS, SHAPING, LINALG, SPECIAL, CONTROL
+)  # fmt: skip
+SPECS = {row.name: row for table in TABLES for row in table}
 SMOOTH = [row for row in SPECS.values() if row.order]
 __all__ = ["PRIMITIVES", "SMOOTH", "SPECS", "Point", "Spec"]

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import linecache
 import re
 from pathlib import Path
 
@@ -54,3 +55,16 @@ def test_docstring_examples(name):
     module = importlib.import_module(name)
     result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     assert result.failed == 0
+
+
+def test_the_blocks_of_the_page_on_debugging_are_one_file_that_prints_what_it_shows(monkeypatch, capsys):
+    text = (ROOT / "docs" / "debugging.md").read_text(encoding="utf-8")
+    blocks, shown = BLOCK.findall(text), re.findall(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    source = "".join(blocks)
+    monkeypatch.setitem(linecache.cache, "model.py", (len(source), None, source.splitlines(True), "model.py"))
+    names: dict[str, object] = {"__name__": "model"}
+    before = 0
+    for block, output in zip(blocks, shown, strict=True):
+        exec(compile("\n" * before + block, "model.py", "exec"), names)
+        before += block.count("\n")
+        assert capsys.readouterr().out == output

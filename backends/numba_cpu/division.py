@@ -1,4 +1,4 @@
-"""Remainders, signs and extremes on vectors, as NumPy defines them; all are exact."""
+"""Remainders, signs, extremes and lengths on vectors, as NumPy defines them; all but lengths are exact."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import inf
 from typing import Any
 
 from .formulas import formula, where_rare
-from .lanes import MANTISSA, Lanes, Truth, absolute, copysign, floor, fma, is_nan, select, truncate
+from .lanes import MANTISSA, Lanes, Truth, absolute, copysign, floor, fma, is_nan, select, sqrt, truncate
 
 
 def library_remainder(builder: Any, x: Any, y: Any) -> Any:
@@ -66,3 +66,12 @@ def maximum(x: Lanes, y: Lanes) -> Lanes:
 def minimum(x: Lanes, y: Lanes) -> Lanes:
     """The smaller one; NaN if one is NaN."""
     return select((x < y) | is_nan(x), x, y)
+
+
+@formula(float32=2, float64=2)
+def hypot(x: Lanes, y: Lanes) -> Lanes:
+    """sqrt(x^2 + y^2) without overflow; infinite where one argument is, even beside NaN."""
+    x, y = absolute(x), absolute(y)
+    larger, smaller = select(x > y, x, y), select(x > y, y, x)
+    ratio = select(larger == 0.0, smaller, smaller / larger)  # a NaN beside 0 stays
+    return select((x == inf) | (y == inf), x.of_number(inf), larger * sqrt(fma(ratio, ratio, 1.0)))

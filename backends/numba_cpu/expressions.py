@@ -8,7 +8,7 @@ import numpy as np
 
 from .maths import FUNCTIONS
 
-BINARY = ("arctan2", "floor_divide", "logaddexp", "maximum", "minimum", "power", "remainder")
+BINARY = ("arctan2", "floor_divide", "hypot", "logaddexp", "maximum", "minimum", "power", "remainder")
 
 VECTOR = {
     "add": "{0} + {1}",
@@ -37,6 +37,8 @@ SCALAR = {
     "copy": "{0}",
     "logistic": "1.0 / (1.0 + np.exp(-{0}))",
     "rint": "np.rint({0})",
+    "erf": "number_erf({0})",
+    "erfc": "number_erfc({0})",
     "floor_divide": "floor_quotient({0}, {1})",
     "remainder": "floor_modulo({0}, {1})",
     "sign": "(1.0 if {0} > 0 else -1.0 if {0} < 0 else np.absolute({0}) * 0.0)",

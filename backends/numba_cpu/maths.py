@@ -5,7 +5,8 @@ docstring states the largest error.
 """
 
 from .circular import arccos, arcsin, arctan, arctan2, cos, sin, tan
-from .division import floor_divide, maximum, minimum, remainder, sign
+from .division import floor_divide, hypot, maximum, minimum, remainder, sign
+from .error_function import erf, erfc
 from .exponentials import exp, expm1, log, log1p, logaddexp, power, sigmoid, softplus, tanh
 from .hyperbolic import arccosh, arcsinh, arctanh, cosh, sinh
 
@@ -19,9 +20,12 @@ FUNCTIONS = {
     "arctanh": arctanh,
     "cos": cos,
     "cosh": cosh,
+    "erf": erf,
+    "erfc": erfc,
     "exp": exp,
     "expm1": expm1,
     "floor_divide": floor_divide,
+    "hypot": hypot,
     "log": log,
     "log1p": log1p,
     "logaddexp": logaddexp,

@@ -10,9 +10,9 @@ from types import ModuleType
 
 from numba.core.dispatcher import Dispatcher
 
-from . import denormals, fetching, gemm, maths, strided, vectors
+from . import denormals, error_function, fetching, gemm, maths, strided, vectors
 
-MODULES: tuple[ModuleType, ...] = (vectors, maths, fetching, gemm, strided, denormals)
+MODULES: tuple[ModuleType, ...] = (vectors, maths, error_function, fetching, gemm, strided, denormals)
 _CALLABLE = (Dispatcher, type(vectors.load))
 
 

@@ -26,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``tapegrad check``."""
     add = parser.add_argument
     add_cell_arguments(parser)
-    add("--oracles", metavar="A,B,...", help="two or more of tape, sympy, reference, numba, rtrl, differences [all]")
+    add(
+        "--oracles", metavar="A,B,...",
+        help="two or more of tape, sympy, reference, numba, rtrl, differences, jax, torch [all but the last two]",
+    )  # fmt: skip
     add("--seed", type=integer(0), default=0, metavar="N", help="of the data [0]")
     add("--rounds", type=integer(1), default=1, metavar="N", help="with so many seeds, one after the other [1]")
     add("--steps", type=integer(1), metavar="T", help="how many steps of time [3 to 5, by the seed]")

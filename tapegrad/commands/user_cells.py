@@ -5,20 +5,13 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-import importlib
-import importlib.util
-import os
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from tapegrad.cells import Cell
 from tapegrad.cells.registry import find
 
 from ..errors import OptionError, TapegradError
-
-SIZES = (3, 4, 5, 6, 7)  # what sizes are when nothing is said; they only have to differ
+from ..testing.cell_modules import imported, sized
 
 
 def add_cell_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +42,8 @@ def made(args: argparse.Namespace, kind: type[Cell]) -> Cell:
             f"--set {sorted(unknown)[0]}: {kind.__name__} has no such option; it has "
             f"{', '.join(field.name for field in fields)}"
         )
-    sizes = iter(SIZES)
-    for field in fields:
-        if field.name.endswith("_size") and field.name not in options and field.default is dataclasses.MISSING:
-            options[field.name] = next(sizes)
     try:
-        return kind(**options)
+        return sized(kind, options)
     except TapegradError:
         raise
     except Exception as error:  # a user's cell can raise anything
@@ -95,25 +84,9 @@ def user_cell(option: str, name: str) -> type[Cell]:
     if not module or not attribute:
         raise OptionError(f"{option} {name}: expected module:Class or path.py:Class")
     try:
-        found = getattr(_loaded(module), attribute)
+        found = getattr(imported(module), attribute)
     except Exception as error:  # a user's module can raise anything
         raise OptionError(f"{option} {name}: cannot import it: {type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Cell)):
         raise OptionError(f"{option} {name}: {attribute} is not a subclass of tapegrad.cells.Cell")
     return found
-
-
-def _loaded(module: str) -> ModuleType:
-    if not module.endswith(".py"):
-        if os.getcwd() not in sys.path:
-            # An installed program starts with its own folder on the path; the user's cell is where they work.
-            sys.path.insert(0, os.getcwd())
-        return importlib.import_module(module)
-    path = Path(module)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise FileNotFoundError(f"there is no file {module}")
-    made = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, made)  # where classes look for the module that they say they are from
-    spec.loader.exec_module(made)
-    return made

@@ -4,6 +4,35 @@
 supported; what is missing from a signature is refused by name.
 """
 
-from . import common, creation, products, reductions, selection, shapes
+from . import (
+    calculus,
+    common,
+    convolution,
+    creation,
+    elementwise,
+    linalg,
+    matrix_products,
+    norms,
+    ordering,
+    padding,
+    parts,
+    products,
+    rearranging,
+    reductions,
+    selection,
+    shapes,
+    special,
+    statistics,
+    windows,
+)
 
-__all__ = ["common", "creation", "products", "reductions", "selection", "shapes"]
+HOMES = (
+    elementwise, parts, reductions, statistics, ordering, shapes, rearranging, padding, selection, products, calculus,
+    windows,
+)  # fmt: skip
+
+__all__ = [
+    "HOMES", "calculus", "common", "convolution", "creation", "elementwise", "linalg", "matrix_products", "norms",
+    "ordering", "padding", "parts", "products", "rearranging", "reductions", "selection", "shapes", "special",
+    "statistics", "windows",
+]  # fmt: skip

@@ -9,9 +9,12 @@ import numpy as np
 
 from ..errors import ShapeError, StructureError, UnsupportedPrimitive
 from ..primitives import contract as products
+from ..primitives.indexing import ARRAY, concrete, scatter
+from ..tensor import apply
 from .common import asarray, refuse
+from .norms import norm as norm
 from .selection import diagonal
-from .shapes import transpose
+from .shapes import astype, moveaxis, ravel, reshape, transpose
 
 
 def dot(a, b, out=None):
@@ -89,8 +92,49 @@ def _diagonals(x: Any, labels: str, subscripts: str) -> tuple[Any, str]:
     return x, labels
 
 
-def norm(x, ord=None, axis=None, keepdims=False):  # noqa: A002
-    """The 2-norm of a vector or the Frobenius norm of a matrix."""
-    if ord not in (None, 2, "fro") or (ord == 2 and len(x.shape) > 1 and not isinstance(axis, int)):
-        raise UnsupportedPrimitive(f"numpy.linalg.norm: ord={ord!r} is not supported on a Tensor; only the 2-norm is")
-    return np.sqrt(np.sum(x * x, axis, keepdims=keepdims))
+def vdot(a, b, /):
+    return products.dot(ravel(asarray(a)), ravel(asarray(b)))
+
+
+def matvec(x1, x2):
+    return _core(x1, x2, "ij", "j", "i")
+
+
+def vecmat(x1, x2):
+    return _core(x1, x2, "i", "ij", "j")
+
+
+def _core(x: Any, y: Any, left: str, right: str, result: str) -> Any:
+    """Products over the last axes, broadcast over the others."""
+    return einsum(f"...{left},...{right}->...{result}", x, y)
+
+
+def kron(a, b):
+    a, b = asarray(a), asarray(b)
+    rank = max(len(a.shape), len(b.shape))
+    shapes = [(1,) * (rank - len(x.shape)) + x.shape for x in (a, b)]
+    a = reshape(a, tuple([part for n in shapes[0] for part in (n, 1)]))
+    b = reshape(b, tuple([part for n in shapes[1] for part in (1, n)]))
+    return reshape(a * b, tuple([n * m for n, m in zip(*shapes, strict=True)]))
+
+
+def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
+    axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
+    a, b = moveaxis(asarray(a), axisa, -1), moveaxis(asarray(b), axisb, -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ShapeError(
+            f"cross: vectors of {a.shape[-1]} and {b.shape[-1]} elements; give 3 (for two elements: "
+            "a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])"
+        )
+    parts = [a[..., i] * b[..., j] - a[..., j] * b[..., i] for i, j in ((1, 2), (2, 0), (0, 1))]
+    return moveaxis(np.stack(parts, -1), -1, axisc)
+
+
+def bincount(x, /, weights=None, minlength=0):
+    """Counts, or sums of weights, for each number."""
+    x = concrete(x, "the numbers of bincount")
+    if weights is None:
+        return np.bincount(x, minlength=minlength)
+    size = int(max(x.max(initial=-1) + 1, minlength))
+    weights = astype(asarray(weights), np.float64)
+    return apply(scatter, (weights, x), {"template": (ARRAY,), "shape": (size,)})

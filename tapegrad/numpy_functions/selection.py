@@ -6,18 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedPrimitive
+from ..errors import ShapeError, UnsupportedPrimitive
 from ..primitives import elementwise as ew
-from ..primitives.indexing import index
+from ..primitives.indexing import concrete, index
 from ..primitives.reductions import axes_of
 from ..tensor import apply
 from .common import asarray, refuse
-from .shapes import moveaxis, ravel
+from .shapes import astype, broadcast_to, moveaxis, ravel
 
 
 def where(condition, x=None, y=None, /):
+    if x is None and y is None:
+        return np.nonzero(concrete(condition, "where without choices"))
     if x is None or y is None:
-        raise UnsupportedPrimitive("numpy.where: give all three of condition, x and y; positions have no derivative")
+        raise UnsupportedPrimitive("numpy.where: give all three of condition, x and y, or the condition alone")
     return apply(ew.where, [v if isinstance(v, (bool, int, float)) else asarray(v) for v in (condition, x, y)])
 
 
@@ -31,12 +33,16 @@ def clip(a, a_min=None, a_max=None, out=None, *, min=None, max=None):  # noqa: A
 
 def take(a, indices, axis=None, out=None, mode="raise"):
     refuse("take", out=out)
-    if mode != "raise":
-        raise UnsupportedPrimitive("numpy.take: only mode='raise' is supported on a Tensor; clip or wrap the indices")
     if axis is None:
         a, axis = ravel(a), 0
     axis = axes_of(axis, len(a.shape))[0]
     indices = indices if isinstance(indices, (int, np.integer)) else asarray(indices)
+    if mode == "wrap":
+        indices = np.remainder(indices, a.shape[axis])
+    elif mode == "clip":
+        indices = np.clip(indices, 0, a.shape[axis] - 1)
+    elif mode != "raise":
+        raise UnsupportedPrimitive(f"numpy.take: mode={mode!r}; give 'raise', 'wrap' or 'clip'")
     return index(a, (slice(None),) * axis + (indices,))
 
 
@@ -67,12 +73,53 @@ def take_along_axis(arr, indices, axis=-1):
     return index(arr, tuple(grid))
 
 
+def compress(condition, a, axis=None, out=None):
+    refuse("compress", out=out)
+    return take(asarray(a), np.flatnonzero(concrete(condition, "the condition of compress")), axis)
+
+
+def extract(condition, arr):
+    return take(ravel(asarray(arr)), np.flatnonzero(concrete(condition, "the condition of extract")))
+
+
+def select(condlist, choicelist, default=0):
+    """The first choice whose condition holds."""
+    if len(condlist) != len(choicelist):
+        raise ShapeError(f"select: {len(condlist)} conditions and {len(choicelist)} choices; give as many of both")
+    choices = [asarray(choice) for choice in choicelist]
+    weak = isinstance(default, (bool, int, float))
+    dtype = np.result_type(*[c.dtype for c in choices], default if weak else asarray(default).dtype)
+    made: Any = astype(asarray(default), dtype)
+    for condition, choice in zip(condlist[::-1], choices[::-1], strict=True):
+        made = where(condition, choice, made)
+    return made
+
+
+def choose(a, choices, out=None, mode="raise"):
+    refuse("choose", out=out, mode=None if mode == "raise" else mode)
+    choices = [asarray(choice) for choice in choices]
+    a = asarray(a)
+    shape = np.broadcast_shapes(a.shape, *[c.shape for c in choices])
+    made = choices[0]
+    for i, choice in enumerate(choices[1:], 1):
+        made = where(ew.equal(a, i), choice, made)
+    return broadcast_to(made, shape)
+
+
+def _triangle(m: Any, k: int, upper: bool) -> Any:
+    m = asarray(m)
+    rows, columns = (m.shape * 2)[-2:]  # of a vector as many rows
+    lower = np.tri(rows, columns, k - upper, bool)
+    zero = m.dtype.type(0)
+    return where(lower, zero, m) if upper else where(lower, m, zero)
+
+
 def tril(m, k=0):
-    return where(np.tril(np.ones(m.shape[-2:], bool), k), m, 0)
+    return _triangle(m, k, upper=False)
 
 
 def triu(m, k=0):
-    return where(np.triu(np.ones(m.shape[-2:], bool), k), m, 0)
+    return _triangle(m, k, upper=True)
 
 
 def diagonal(a, offset=0, axis1=0, axis2=1):
@@ -82,5 +129,6 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
     return index(a, (Ellipsis, at + max(-offset, 0), at + max(offset, 0)))
 
 
-def trace(a, offset=0, axis1=0, axis2=1):
-    return np.sum(diagonal(a, offset, axis1, axis2), -1)
+def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
+    refuse("trace", out=out)
+    return np.sum(diagonal(a, offset, axis1, axis2), -1, dtype=dtype)

@@ -12,14 +12,20 @@ from ..primitives import shaping
 from ..primitives.indexing import index
 from ..primitives.reductions import axes_of
 from ..primitives.registry import shape_of
-from ..tensor import Tensor, apply, complex_refused
+from ..tensor import Tensor, apply, complex_refused, is_complex
 from .common import asarray, refuse
 
 
-def reshape(a, /, shape, order="C"):
-    if order != "C":
-        raise UnsupportedPrimitive("numpy.reshape: only order='C' is supported on a Tensor; transpose before reshaping")
+def reshape(a, /, shape, order="C", *, copy=None):
     a = asarray(a)
+    if order == "F":
+        shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        return transpose(reshape(transpose(a), shape[::-1]))
+    if order != "C":
+        raise UnsupportedPrimitive(
+            f"numpy.reshape: order={order!r} asks how an array lies in memory, which a Tensor does not say; give "
+            "'C' or 'F'"
+        )
     shape = tuple([operator.index(n) for n in ((shape,) if isinstance(shape, (int, np.integer)) else shape)])
     if shape == a.shape:
         return a
@@ -132,7 +138,15 @@ def atleast_1d(*arys):
 
 
 def atleast_2d(*arys):
-    made = [reshape(a, (1, -1)) if len(shape_of(a)) < 2 else a for a in arys]
+    made = [reshape(a, (1, *(shape_of(a) or (1,)))) if len(shape_of(a)) < 2 else a for a in arys]
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+def atleast_3d(*arys):
+    made = []
+    for a in arys:
+        shape = shape_of(a)
+        made.append(reshape(a, ((1, 1, 1), (1, *shape, 1), (*shape, 1))[len(shape)]) if len(shape) < 3 else a)
     return made[0] if len(made) == 1 else tuple(made)
 
 
@@ -166,7 +180,9 @@ def roll(a, shift, axis=None):
     if axis is None:
         return reshape(roll(ravel(a), shift, 0), a.shape)
     if not isinstance(shift, (int, np.integer)) or not isinstance(axis, (int, np.integer)):
-        raise UnsupportedPrimitive("numpy.roll: one shift and one axis at a time on a Tensor; roll several times")
+        for one, where in np.broadcast(shift, axis):
+            a = roll(a, int(one), int(where))
+        return a
     axis = axes_of(axis, len(a.shape))[0]
     cut = (-shift) % a.shape[axis] if a.shape[axis] else 0
     lead = (slice(None),) * axis
@@ -174,6 +190,7 @@ def roll(a, shift, axis=None):
 
 
 def tile(A, reps):
+    A = asarray(A)
     reps = (reps,) if isinstance(reps, (int, np.integer)) else tuple(reps)
     rank = max(len(reps), len(A.shape))
     shape = (1,) * (rank - len(A.shape)) + A.shape
@@ -191,15 +208,8 @@ def repeat(a, repeats, axis=None):
     return index(a, (slice(None),) * axis + (np.repeat(np.arange(a.shape[axis]), repeats),))
 
 
-def pad(array, pad_width, mode="constant", constant_values=0):
-    if mode != "constant" or np.any(np.asarray(constant_values) != 0):
-        raise UnsupportedPrimitive("numpy.pad: only zeros (mode='constant') are supported on a Tensor")
-    widths = np.broadcast_to(np.asarray(pad_width), (len(array.shape), 2))
-    return apply(shaping.pad, (array,), {"widths": tuple([(int(a), int(b)) for a, b in widths])})
-
-
 def astype(x, dtype, /, copy=True):
     dtype = np.dtype(dtype)
-    if dtype.kind == "c" and isinstance(x, Tensor):
+    if (dtype.kind == "c") != is_complex(x) and (isinstance(x, Tensor) or is_complex(x)):
         raise complex_refused("astype")
     return x if x.dtype == dtype else apply(ew.cast, (x,), {"dtype": dtype})

@@ -1,6 +1,9 @@
 """The primitives: one table file for each family."""
 
-from . import contract, elementwise, indexing, reductions, shaping
+from . import contract, decompositions, elementwise, indexing, linalg, reductions, shaping, special
 from .registry import Primitive, primitives
 
-__all__ = ["Primitive", "contract", "elementwise", "indexing", "primitives", "reductions", "shaping"]
+__all__ = [
+    "Primitive", "contract", "decompositions", "elementwise", "indexing", "linalg", "primitives", "reductions",
+    "shaping", "special",
+]  # fmt: skip

@@ -129,6 +129,11 @@ def power_exponent(g, ans, x, y):
     return g * (np.where(zero, 0.0, ans) * np.log(np.where(zero, 1.0, x)))
 
 
+def share(g, x, ans):
+    """g x / ans, and 0 where ans is 0: a cone has no slope at its tip."""
+    return g * (np.where(ans == 0, 0.0, x) / np.where(ans == 0, 1.0, ans))
+
+
 def gap(x, y):
     """x - y, and 0 where both are the same infinity."""
     if any(type(number) in (int, float) and math.isfinite(number) for number in (x, y)):
@@ -146,6 +151,7 @@ power = Elementwise("power", np.power, power_base, power_exponent)
 remainder = Elementwise("remainder", np.remainder, same, lambda g, ans, x, y: -g * np.floor(x / y))
 negative = Elementwise("negative", np.negative, negated)
 absolute = Elementwise("absolute", np.absolute, lambda g, ans, x: g * np.sign(x))
+hypot = Elementwise("hypot", np.hypot, lambda g, ans, x, y: share(g, x, ans), lambda g, ans, x, y: share(g, y, ans))
 maximum = Elementwise("maximum", np.maximum, lambda g, ans, x, y: larger(g, x, y), lambda g, ans, x, y: larger(g, y, x))
 minimum = Elementwise("minimum", np.minimum, lambda g, ans, x, y: larger(g, y, x), lambda g, ans, x, y: larger(g, x, y))
 

@@ -1,4 +1,4 @@
-"""Reductions and cumulative sums along axes."""
+"""Reductions, orders and cumulative sums along axes."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Reduction(Primitive):
     def spread(self, g: Any, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
         """``g``, of the shape of the result, repeated to the shape of the argument."""
         if not keepdims and shape_of(g):
-            g = np.reshape(g, _kept(x.shape, axis))
-        return stretched(g, x.shape)
+            g = np.reshape(g, _kept(shape_of(x), axis))
+        return stretched(g, shape_of(x))
 
 
 class Sum(Reduction):
@@ -65,7 +65,8 @@ class Extremum(Reduction):
     """max and min: elements that tie share the derivative equally."""
 
     def share(self, x: Any, ans: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
-        best = (x == (ans if keepdims else np.reshape(ans, _kept(x.shape, axis)))).astype(x.dtype)
+        best = np.equal(x, ans if keepdims else np.reshape(ans, _kept(shape_of(x), axis)))
+        best = best.astype(getattr(x, "dtype", np.float64))  # a Python number has none
         return best / np.sum(best, axis=axis, keepdims=True)
 
     def pull(self, g: Any, ans: Any, args: Sequence[Any], options: dict, slots: Sequence[int]) -> list[Any]:
@@ -81,6 +82,22 @@ class Position(Reduction):
 
     def run(self, x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
         return self.function(x, axis=axis[0], keepdims=keepdims)
+
+
+class Order(Primitive):
+    """The positions that sort along one axis, or with ``kth`` bring only these places in order."""
+
+    family = "reductions"
+    differentiable = False
+
+    def run(self, x: Any, axis: int, kind: Any, kth: tuple[int, ...] | None) -> Any:
+        return np.argsort(x, axis, kind) if kth is None else np.argpartition(x, kth, axis)
+
+    def abstract(self, x: Any, axis: int, kind: Any, kth: tuple[int, ...] | None) -> Aval:
+        return Aval(shape_of(x), np.intp)
+
+    def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:
+        return apply(self, args, options | {"axis": options["axis"] + 1})
 
 
 class Cumsum(Primitive):
@@ -111,4 +128,5 @@ max_ = Extremum("max", np.maximum.reduce)
 min_ = Extremum("min", np.minimum.reduce)
 argmax = Position("argmax", np.argmax, differentiable=False)
 argmin = Position("argmin", np.argmin, differentiable=False)
+argsort = Order("argsort")
 cumsum = Cumsum("cumsum")

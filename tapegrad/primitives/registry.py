@@ -26,6 +26,8 @@ class Primitive:
     family : str
     multiple : bool
         Whether it returns a tuple of results.
+    parts : tuple of str
+        What the results are called in print, where there are several.
     differentiable : bool
     reads_inputs : bool
         Whether the derivative reads the arguments, so that they must be kept unchanged.
@@ -36,6 +38,7 @@ class Primitive:
 
     family = "user"
     multiple = False
+    parts: tuple[str, ...] = ()
     differentiable = True
     reads_inputs = True
     reads_result = True

@@ -84,6 +84,7 @@ class Pad(Shaping):
     """Zeros around an array; ``widths`` is a pair (before, after) for each axis."""
 
     def run(self, x: Any, widths: tuple[tuple[int, int], ...]) -> Any:
+        x = np.asarray(x)
         out = np.zeros([n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)], x.dtype)
         out[_inside(x.shape, widths)] = x
         return out

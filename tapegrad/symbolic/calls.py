@@ -51,6 +51,10 @@ def setting(x: Named) -> str:
             axes = options[key] if isinstance(options[key], tuple) else (options[key],)
             numbers = [a - (rows is not None and rows < a) for a in axes if a != rows]
             shown.append(f"axis {', '.join(map(str, numbers))}")
+    if x.operation.primitive.parts:
+        shown.append(x.operation.primitive.parts[x.operation.result])
+    if options.get("upper"):
+        shown.append("upper")
     if "spec" in options:
         shown.append(labels(x.operation))
     return ", ".join(shown)

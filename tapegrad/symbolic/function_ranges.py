@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sympy import Integer, S, asinh, atan, exp, log, oo, pi, sinh, sqrt, tanh
+from sympy import Integer, S, asinh, atan, erf, erfc, exp, log, oo, pi, sinh, sqrt, tanh
 
 from .intervals import EVERYTHING, SYMMETRIC, UNIT, Interval, around, hull, rounded
 
@@ -45,6 +45,8 @@ HALF_TURN = Interval(rounded(-pi / 2, up=False), rounded(pi / 2, up=True))
 RANGES: dict[str, Callable[..., Interval]] = {
     "tanh": _increasing(tanh),
     "logistic": _increasing(_logistic),
+    "erf": _increasing(erf),
+    "erfc": _increasing(erfc),  # it decreases: the ends are sorted
     "exp": _increasing(exp),
     "expm1": _increasing(lambda x: exp(x) - 1),
     "log": _increasing(_logarithm, POSITIVE),

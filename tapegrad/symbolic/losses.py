@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad import pytree
-from tapegrad.errors import OptionError
+from tapegrad.errors import OptionError, ShapeError
 from tapegrad.tape import AbstractTape
 from tapegrad.tracing import trace
 from tapegrad.transforms import grad
@@ -33,15 +33,20 @@ def loss_gradients(subject: Subject, loss: Callable | None, target: Any) -> tupl
         raise OptionError(f"derive: loss={loss!r}, expected a function (y, target) -> array (B,)")
     if target is None:
         raise OptionError("derive: a loss needs an example of its target; give target=np.zeros((1, ...))")
-    rows = subject.rows
-    target = pytree.map(lambda a: np.broadcast_to(a[:1], (rows, *a.shape[1:])), float64(target))
+    rows, target = subject.rows, float64(target)
+    if any(np.ndim(leaf) == 0 for leaf in pytree.leaves(target)):
+        raise ShapeError("derive: target= holds a number without axes; give rows of one step: np.zeros((1, ...))")
+    target = pytree.map(lambda a: np.broadcast_to(a[:1], (rows, *a.shape[1:])), target)
     outputs = [np.broadcast_to(0.0, subject.tape.aval(slot).shape) for slot in subject.outputs]
     structure = subject.structures[3]
 
     def total(flat: list, target: Any) -> Any:
         return np.sum(loss(structure.unflatten(flat), target))
 
-    tape = trace(grad(total))(outputs, target)
+    try:
+        tape = trace(grad(total))(outputs, target)
+    except ShapeError as error:
+        raise ShapeError(_without_rows(error, [*outputs, *pytree.leaves(target)], len(outputs), rows)) from None
     names = trace(loss)(structure.unflatten(outputs), target)
     check_rows(names, rows)
     called = [names.names[slot] for slot in names.inputs][len(outputs) :]
@@ -74,3 +79,13 @@ def check_rows(tape: AbstractTape, rows: int) -> None:
             f"derive: the loss {came}; expected one number for each row, (B,), or their sum: of the features take "
             "np.mean(..., axis=-1), say"
         )
+
+
+def _without_rows(error: ShapeError, arrays: list, outputs: int, rows: int) -> str:
+    """What does not fit, in shapes with B rows: the number of rows of the tape is nobody's but ours."""
+    shapes = [str(array.shape).replace(str(rows), "B", 1) for array in arrays]
+    return (
+        f"derive: the loss does not take an output of shape {', '.join(shapes[:outputs])} with a target of shape "
+        f"{', '.join(shapes[outputs:])}: {str(error).replace(str(rows), 'B')}; give an example of one step's target, "
+        "target=np.zeros((1, ...))"
+    )

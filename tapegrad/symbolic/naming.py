@@ -13,7 +13,7 @@ from tapegrad.tape import AbstractTape
 
 CURVED = frozenset(
     "tanh logistic exp expm1 log log1p sqrt sin cos tan arctan sinh cosh arcsinh absolute maximum minimum where "
-    "logaddexp sign power".split()
+    "logaddexp sign power erf erfc".split()
 )
 LONG = 4  # operations that are not written out twice
 

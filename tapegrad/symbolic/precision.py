@@ -30,6 +30,7 @@ class Precision(Scalars):
         self.functions = {
             **Expressions.functions,
             **{name: getattr(mp, name) for name in "exp expm1 log log1p sqrt sin cos tan sinh cosh tanh floor".split()},
+            **{name: getattr(mp, name) for name in ("erf", "erfc")},
             **{f"arc{name}": getattr(mp, "a" + name) for name in "sin cos tan sinh cosh tanh".split()},
             "divide": lambda x, y: mp.mpf(x) / y,
             "power": lambda x, y: mp.mpf(x) ** y,

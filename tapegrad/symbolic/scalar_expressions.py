@@ -96,6 +96,8 @@ class Expressions(Scalars):
         "absolute": lambda x: choose(less(0, x), x, choose(less(x, 0), -x, S.Zero)),
         "maximum": lambda x, y: largest([x, y]),
         "minimum": lambda x, y: -largest([-x, -y]),
+        "erf": sympy.erf,
+        "erfc": sympy.erfc,
         "exp": sympy.exp,
         "expm1": lambda x: sympy.exp(x) - 1,
         "log": sympy.log,

@@ -1,7 +1,8 @@
 """Checks of derivatives, and Hypothesis strategies, for test suites that stand on tapegrad.
 
-The checkers need nothing beyond NumPy. The strategies :func:`arrays`, :func:`shapes`, :func:`programs` and
-:func:`cells` need Hypothesis (``pip install "tapegrad[test]"``), which is imported when one of them is first used.
+The checkers need nothing beyond NumPy. The strategies :func:`arrays`, :func:`shapes`, :func:`pytrees`,
+:func:`programs`, :func:`cells` and :func:`sequences` need Hypothesis (``pip install "tapegrad[test]"``), which is
+imported when one of them is first used; :func:`each_cell` needs pytest.
 """
 
 from importlib import import_module as _import_module
@@ -18,17 +19,22 @@ from .products import check_adjoint as check_adjoint
 from .products import check_jvp as check_jvp
 from .products import check_vjp as check_vjp
 
-_STRATEGIES = {"arrays": "strategies", "shapes": "strategies", "programs": "random_programs", "cells": "random_cells"}
+_LATE = {
+    "arrays": "strategies", "shapes": "strategies", "pytrees": "random_trees", "programs": "random_programs",
+    "cells": "random_cells", "sequences": "random_sequences", "Sequence": "random_sequences",
+    "each_cell": "cell_modules", "cells_of": "cell_modules",
+}  # fmt: skip
 
 __all__ = [
-    "CellMismatch", "CellReport", "GradientMismatch", "RoughDerivative", "arrays", "assert_gradients_close", "cells",
-    "check_adjoint", "check_cell", "check_grads", "check_jvp", "check_vjp", "programs", "shapes",
+    "CellMismatch", "CellReport", "GradientMismatch", "RoughDerivative", "Sequence", "arrays",
+    "assert_gradients_close", "cells", "cells_of", "check_adjoint", "check_cell", "check_grads", "check_jvp",
+    "check_vjp", "each_cell", "programs", "pytrees", "sequences", "shapes",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> _Any:
-    if name in _STRATEGIES:
-        return getattr(_import_module(f"{__name__}.{_STRATEGIES[name]}"), name)
+    if name in _LATE:
+        return getattr(_import_module(f"{__name__}.{_LATE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

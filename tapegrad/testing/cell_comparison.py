@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ..errors import TapegradError
 from .agreement import Gap, largest, worst_gap
-from .cell_oracles import GRADIENT, TANGENT, Key, Oracle, Reading, Readings, by_modes
+from .cell_oracles import Oracle
 from .cell_problem import CellProblem
-from .cell_report import Mismatch, Pair
+from .cell_readings import GRADIENT, TANGENT, VALUES, Key, Reading, Readings, second_on_tape, tape
+from .cell_report import SECOND, Mismatch, Pair
 from .flat import is_floating
 
 UNITS = 1000.0  # of rounding, beside the largest number of an array, that two correct computations may differ by
@@ -25,19 +29,24 @@ class Comparison:
 
     Parameters
     ----------
-    problem : CellProblem
+    problems : list of CellProblem
+        The plain one, and the masked ones.
     oracles : dict of str to Oracle
     readings : dict of str to Readings
+    order : int
+        1 without second derivatives.
 
     Attributes
     ----------
     pairs : list of Pair
     """
 
-    def __init__(self, problem: CellProblem, oracles: dict[str, Oracle], readings: dict[str, Readings]):
-        self.problem, self.readings = problem, readings
+    def __init__(
+        self, problems: Sequence[CellProblem], oracles: dict[str, Oracle], readings: dict[str, Readings], order: int
+    ):
+        self.problem, self.readings = problems[0], readings
         self.oracles = oracles
-        self.noise = _noise(problem)
+        self.noise = _noise(problems, order)
         self.kinds = {name: _by_kind(found) for name, found in readings.items()}
         self.gaps: dict[Key, dict[tuple[str, str], tuple[Gap, float, int]]] = {}
         self.odd: dict[Key, dict[str, str]] = {}
@@ -51,13 +60,13 @@ class Comparison:
             for key, reading in found.items():
                 value, wanted = np.asarray(reading.value), self._wanted(key)
                 fits = reading.places is not None or value.shape == wanted.shape
-                if key[0] in (GRADIENT, TANGENT) and self.oracles[name].typed:
+                if not _is_value(key[0]) and self.oracles[name].typed:
                     fits = fits and value.dtype == wanted.dtype
                 if not fits:
                     self.odd.setdefault(key, {})[name] = f"{value.dtype}{list(value.shape)}"
 
     def _wanted(self, key: Key) -> np.ndarray:
-        return np.asarray((self.problem.leaves if key[0] == GRADIENT else self.problem.weights)[key[1]])
+        return np.asarray((self.problem.leaves if _is_of_leaf(key[0]) else self.problem.weights)[key[1]])
 
     # ---- numbers ----
     def _pair(self, first: str, second: str) -> Pair:
@@ -91,13 +100,13 @@ class Comparison:
 
     # ---- in words ----
     def mismatches(self) -> list[Mismatch]:
-        """The arrays about which there is a disagreement: results first, then the worst first."""
+        """The arrays about which there is a disagreement: results first, masked ones later, then the worst first."""
         found = [self._odd(key, forms) for key, forms in self.odd.items()]
         found += [self._wrong(key, gaps) for key, gaps in self.gaps.items()]
-        return sorted(found, key=lambda m: (not m.what.startswith("value"), m.what == TANGENT, -m.relative))
+        return sorted(found, key=_order)
 
     def _name(self, key: Key) -> str:
-        return self.problem.names[key[1]] if key[0] == GRADIENT else self.problem.results[key[1]]
+        return self.problem.names[key[1]] if _is_of_leaf(key[0]) else self.problem.results[key[1]]
 
     def _odd(self, key: Key, forms: dict[str, str]) -> Mismatch:
         wanted = self._wanted(key)
@@ -166,16 +175,67 @@ def _by_kind(found: Readings) -> dict[str, float]:
     return kinds
 
 
-def _noise(problem: CellProblem) -> dict[Key, float]:
-    """How far each array moves when every number of the data moves by one unit of rounding, up or down."""
+def _noise(problems: Sequence[CellProblem], order: int) -> dict[Key, float]:
+    """How far each array moves by rounding, in two ways of which the larger counts.
+
+    Once every number of the data moves by one unit, up or down: that is the condition of what is computed. And once all
+    is computed in single precision, whose error is scaled: what cancels on the way to a result leaves errors that
+    the result does not show.
+    """
     rng = np.random.default_rng(0)
-    moved = [
-        np.asarray(leaf * (1 + np.finfo(leaf.dtype).eps * rng.choice([-1.0, 1.0], leaf.shape)), leaf.dtype)
-        for leaf in problem.point
-    ]
+    moved: dict[Key, float] = {}
     with np.errstate(all="ignore"):
-        here, there = (by_modes(problem, problem.loop, point) for point in (problem.point, moved))
-        return {
-            key: largest(np.asarray(there[key].value, np.float64) - reading.value)
-            for key, reading in here.items() if is_floating(np.asarray(reading.value))
-        }  # fmt: skip
+        for problem in problems:
+            there = [
+                np.asarray(leaf * (1 + np.finfo(leaf.dtype).eps * rng.choice([-1.0, 1.0], leaf.shape)), leaf.dtype)
+                for leaf in problem.point
+            ]
+            moved.update(_apart(_on_tape(problem, problem.point, order), _on_tape(problem, there, order)))
+            for key, error in _single(problem, order).items():
+                moved[key] = max(moved.get(key, 0.0), error * float(np.finfo(problem.dtype).eps / SINGLE.eps))
+    return moved
+
+
+SINGLE = np.finfo(np.float32)
+
+
+def _single(problem: CellProblem, order: int) -> dict[Key, float]:
+    """The errors of single precision; none where a step takes no such numbers."""
+    rounded = problem.cast(np.float32)
+    try:
+        exact = rounded.cast(np.float64)
+        return _apart(_on_tape(rounded, rounded.point, order), _on_tape(exact, exact.point, order))
+    except Exception:  # what a step does with numbers that were not asked for
+        return {}
+
+
+def _on_tape(problem: CellProblem, point: list[Any], order: int) -> Readings:
+    found = tape(problem, point)
+    if order > 1 and problem.masks is None:
+        with contextlib.suppress(TapegradError):  # a rule of the user's own may allow one order only
+            found.update(second_on_tape(problem, point))
+    return found
+
+
+def _apart(here: Readings, there: Readings) -> dict[Key, float]:
+    """How far apart the arrays are; without those that are not finite, of which nothing is known."""
+    found = {
+        key: largest(np.asarray(there[key].value, np.float64) - reading.value)
+        for key, reading in here.items() if key in there and is_floating(np.asarray(reading.value))
+    }  # fmt: skip
+    return {key: apart for key, apart in found.items() if np.isfinite(apart)}
+
+
+def _is_of_leaf(kind: str) -> bool:
+    """Whether a kind numbers what is differentiated by, and not the results."""
+    return kind.endswith((GRADIENT, SECOND))
+
+
+def _is_value(kind: str) -> bool:
+    return kind.endswith(VALUES)
+
+
+def _order(mismatch: Mismatch) -> tuple:
+    what = mismatch.what
+    later = "masked" in what, what.endswith(SECOND)
+    return *later, not _is_value(what), what.endswith(TANGENT), -mismatch.relative

@@ -9,8 +9,8 @@ import numpy as np
 from tapegrad.symbolic import derive
 
 from .. import pytree
-from .cell_oracles import GRADIENT, VALUES, Reading, Readings
 from .cell_problem import CellProblem
+from .cell_readings import GRADIENT, VALUES, Reading, Readings
 
 
 def by_equations(problem: CellProblem) -> Readings:
@@ -19,60 +19,76 @@ def by_equations(problem: CellProblem) -> Readings:
     for i, leaf in zip(problem.floating, problem.exact(), strict=True):
         leaves[i] = leaf
     params, state, xs = problem.structure.unflatten(leaves)
-    derivation = derive(problem.cell, x=pytree.map(lambda a: a[0, :1], xs))
+    if "derivation" not in problem.shared:
+        problem.shared["derivation"] = derive(problem.cell, x=pytree.map(lambda a: a[0, :1], xs))
+    rows = [_Row(problem, params, state, xs, b) for b in range(problem.batch)]
     count, weights = problem.counts[0], problem.weights
-    rows = []
-    for b in range(problem.batch):
-        run = derivation.run(
-            params, _row(xs, b, 1), _row(state, b, 0),
-            outputs=problem.endings[1].unflatten([np.asarray(u[:, b], float) for u in weights[count:]]),
-            final=problem.endings[0].unflatten([np.asarray(u[b], float) for u in weights[:count]]),
-        )  # fmt: skip
-        rows.append((_results(derivation, run, problem), _gradients(derivation, run, problem)))
     found: Readings = {}
     for k in range(len(weights)):
-        parts = [results[k] for results, _ in rows]
+        parts = [row.results[k] for row in rows]
         if all(part is not None for part in parts):
             made = np.stack(parts, axis=0 if k < count else 1)
-            found.update({(kind, k): Reading(made.reshape(weights[k].shape)) for kind in VALUES})
+            found.update({(problem.kind(kind), k): Reading(made.reshape(weights[k].shape)) for kind in VALUES})
     sizes = [len(pytree.leaves(tree)) for tree in (params, state)]
     for i in problem.floating:
-        parts = [gradients[i] for _, gradients in rows]
+        parts = [row.gradients[i] for row in rows]
         # The gradient of a parameter is a sum over the rows; a row of the others has its own.
         made = sum(parts) if i < sizes[0] else np.stack(parts, axis=0 if i < sum(sizes) else 1)
-        found[GRADIENT, i] = Reading(np.reshape(made, problem.leaves[i].shape))
+        found[problem.kind(GRADIENT), i] = Reading(np.reshape(made, problem.leaves[i].shape))
     return found
 
 
-def _row(tree: Any, b: int, axis: int) -> Any:
-    return pytree.map(lambda a: np.take(a, b, axis), tree)
+class _Row:
+    """What the equations say of one row: results (None for what no equation is printed of) and gradients."""
 
-
-def _results(derivation: Any, run: Any, problem: CellProblem) -> list[Any]:
-    """The final state and the outputs of a row; None for what no equation is printed of."""
-    subject, steps = derivation.subject, problem.steps
-    final = [run.table.get(leaf.symbol.at(steps)) if leaf.floating else None for leaf in subject.state]
-    outputs: list[Any] = []
-    for k, symbol in enumerate(subject.output_symbols, problem.counts[0]):
-        ys = [run.table[symbol.at(t)] for t in range(1, steps + 1) if problem.moves(k)]
-        outputs.append(np.stack(ys) if ys else None)
-    return [*final, *outputs]
-
-
-def _gradients(derivation: Any, run: Any, problem: CellProblem) -> list[Any]:
-    """The derivative by each leaf, for a row; zeros where none is printed."""
-    subject = derivation.subject
-    params = [run.gradients.get(leaf.path, np.zeros(leaf.layout.features)) for leaf in subject.params]
-    state = [
-        np.zeros(leaf.layout.features) if made is None else made
-        for leaf, made in zip(subject.state, run.initial, strict=True)
-    ]
-    inputs = []
-    for leaf in subject.xs:
-        equation = derivation.inputs.get(leaf.path)
-        shares = [
-            np.zeros(leaf.layout.features) if equation is None else run.at(equation.right, t)
-            for t in range(1, problem.steps + 1)
+    def __init__(self, problem: CellProblem, params: Any, state: Any, xs: Any, b: int):
+        self.problem, self.derivation, self.b = problem, problem.shared["derivation"], b
+        count, self.weights = problem.counts[0], problem.weights
+        start, whole = pytree.map(lambda a: a[b], state), [list(range(problem.steps))]
+        runs = whole if problem.masks is None else problem.masks.runs(b, problem.steps)
+        ends = [leaf if known.floating else None for leaf, known in zip(pytree.leaves(start), self._state, strict=True)]
+        outputs = [
+            np.zeros((problem.steps, *u.shape[2:])) if problem.moves(k) else None
+            for k, u in enumerate(self.weights[count:], count)
         ]
-        inputs.append(np.stack(shares))
-    return [*params, *state, *inputs]
+        self.results: list[Any] = [*ends, *outputs]
+        # Of a row without steps the final state is the initial one.
+        self.gradients = [
+            *[np.zeros(np.shape(leaf)) for leaf in pytree.leaves(params)],
+            *[np.zeros(u.shape[1:]) if runs else np.array(u[b], float) for u in self.weights[:count]],
+            *[np.zeros((problem.steps, *leaf.shape[2:])) for leaf in pytree.leaves(xs)],
+        ]
+        for times in runs:
+            self._add(times, times is runs[-1], params, start, pytree.map(lambda a, t=times: a[t, b], xs))
+
+    @property
+    def _state(self) -> Any:
+        return self.derivation.subject.state
+
+    def _add(self, times: list[int], last: bool, params: Any, start: Any, xs: Any) -> None:
+        """One stretch of time, from the initial state on; the final state counts in the last."""
+        count, subject = self.problem.counts[0], self.derivation.subject
+        run = self.derivation.run(
+            params, xs, start,
+            outputs=self.problem.endings[1].unflatten([np.asarray(u[times, self.b], float)
+                                                       for u in self.weights[count:]]),
+            final=self.problem.endings[0].unflatten([last * np.asarray(u[self.b], float)
+                                                     for u in self.weights[:count]]),
+        )  # fmt: skip
+        for k, leaf in enumerate(self._state):
+            end = run.table.get(leaf.symbol.at(len(times))) if leaf.floating else None
+            self.results[k] = None if end is None else np.reshape(end, self.weights[k].shape[1:])
+        for made, symbol in zip(self.results[count:], subject.output_symbols, strict=True):
+            if made is not None:
+                for t, place in enumerate(times, 1):
+                    made[place] = np.reshape(run.table[symbol.at(t)], made.shape[1:])
+        shares = [run.gradients.get(leaf.path) for leaf in subject.params]
+        shares += list(run.initial)
+        for gradient, share in zip(self.gradients, shares, strict=False):
+            if share is not None:  # else no derivative is printed, and it is zero
+                gradient += np.reshape(share, gradient.shape)
+        for gradient, leaf in zip(self.gradients[len(shares) :], subject.xs, strict=True):
+            equation = self.derivation.inputs.get(leaf.path)
+            if equation is not None:
+                for t, place in enumerate(times, 1):
+                    gradient[place] = np.reshape(run.at(equation.right, t), gradient.shape[1:])

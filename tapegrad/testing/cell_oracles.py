@@ -10,49 +10,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import pytree
-from ..errors import (
-    BackendError,
-    MissingLibrary,
-    OptionError,
-    StructureError,
-    TapegradError,
-    TracingError,
-    UnsupportedPrimitive,
-)
-from ..scan import scan
-from ..transforms import jvp, vjp
+from ..errors import MissingLibrary, OptionError, StructureError, TracingError, UnsupportedPrimitive
 from .cell_problem import CellProblem
-from .differences import directional
-
-VALUES = ("value", "value under reverse mode", "value under forward mode")
-GRADIENT, TANGENT = "gradient", "tangent"
-
-#: What a reading is of: its kind, and the number of the leaf or result.
-Key = tuple[str, int]
-
-
-class Reading(NamedTuple):
-    """What an oracle says of one array.
-
-    Attributes
-    ----------
-    value : array
-    doubt : array or None
-        How far each element may be off, where the oracle does not know it to rounding.
-    places : array of int or None
-        The elements that ``value`` holds, in order; None for all.
-    """
-
-    value: Any
-    doubt: np.ndarray | None = None
-    places: np.ndarray | None = None
-
-
-Readings = dict[Key, Reading]
-
-
-class Inapplicable(TapegradError):
-    """An oracle does not apply to a cell; the message is the reason."""
+from .cell_readings import (
+    GRADIENT,
+    VALUES,
+    Inapplicable,
+    Reading,
+    Readings,
+    differences,
+    evaluated,
+    on_backend,
+    rtrl,
+    second_by_scan,
+    second_differences,
+    second_on_tape,
+    tape,
+)
 
 
 class Oracle(NamedTuple):
@@ -67,12 +41,18 @@ class Oracle(NamedTuple):
         Whether it computes in double precision whatever the dtype of the check.
     typed : bool
         Whether its derivatives must have the dtype of what they are derivatives of.
+    masked : callable, optional
+        From a masked CellProblem to Readings.
+    second : callable, optional
+        From a CellProblem to Readings of second derivatives.
     """
 
     name: str
     read: Callable[[CellProblem], Readings]
     exact: bool = False
     typed: bool = True
+    masked: Callable[[CellProblem], Readings] | None = None
+    second: Callable[[CellProblem], Readings] | None = None
 
 
 def oracles(names: Sequence[str] | None, others: Mapping[str, Callable] | None = None) -> list[Oracle]:
@@ -85,13 +65,17 @@ def oracles(names: Sequence[str] | None, others: Mapping[str, Callable] | None =
     """
     backends = import_module("tapegrad.backends").available()
     known = {
-        "tape": Oracle("tape", tape),
-        "sympy": Oracle("sympy", sympy, exact=True, typed=False),
-        **{name: Oracle(name, partial(on_backend, name=name)) for name in backends},
-        "rtrl": Oracle("rtrl", rtrl),
-        "differences": Oracle("differences", differences, exact=True, typed=False),
+        "tape": Oracle("tape", tape, masked=tape, second=second_on_tape),
+        "sympy": Oracle("sympy", sympy, exact=True, typed=False, masked=sympy),
+        **{name: _of_backend(name) for name in backends},
+        "rtrl": Oracle("rtrl", rtrl, masked=rtrl),
+        "differences": Oracle(
+            "differences", differences, exact=True, typed=False, masked=evaluated, second=second_differences
+        ),
     }
-    chosen = list(known) if names is None else list(dict.fromkeys([names] if isinstance(names, str) else names))
+    usual = list(known)
+    known.update({name: Oracle(name, partial(in_library, name=name)) for name in ("jax", "torch")})
+    chosen = usual if names is None else list(dict.fromkeys([names] if isinstance(names, str) else names))
     for name in chosen:
         if name not in known:
             raise OptionError(
@@ -107,93 +91,19 @@ def oracles(names: Sequence[str] | None, others: Mapping[str, Callable] | None =
     return [*[known[name] for name in chosen], *own]
 
 
-# ---- the tape, and every backend
-def tape(problem: CellProblem) -> Readings:
-    """Reverse and forward mode of the loop written in Python, with no scan and no tracing."""
-    return by_modes(problem, problem.loop, problem.point)
-
-
-def on_backend(problem: CellProblem, name: str) -> Readings:
-    """Both modes of the scan, run by a backend."""
-
-    def run(params: Any, state: Any, xs: Any) -> tuple[Any, Any]:
-        return scan(problem.cell.step, params, state, xs, backend=name)
-
-    try:
-        return by_modes(problem, run, problem.point)
-    except (UnsupportedPrimitive, BackendError, MissingLibrary) as error:
-        raise Inapplicable(str(error)) from error
-
-
-def by_modes(problem: CellProblem, run: Callable, point: list[Any]) -> Readings:
-    """The results, the cotangents of the floating leaves, and the tangents of the results."""
-    function = problem.function(run)
-    plain = function(*point)
-    values, pull = vjp(function, *point)
-    cotangents = pull(list(problem.weights))
-    pushed, tangents = jvp(function, point, problem.directions)
-    found = {
-        (kind, k): Reading(y)
-        for kind, ys in zip(VALUES, (plain, values, pushed), strict=True) for k, y in enumerate(ys)
-    }  # fmt: skip
-    found.update({(GRADIENT, i): Reading(g) for i, g in zip(problem.floating, cotangents, strict=True)})
-    found.update({(TANGENT, k): Reading(t) for k, t in enumerate(tangents) if problem.moves(k)})
-    return found
-
-
-# ---- real-time recurrent learning
-def rtrl(problem: CellProblem) -> Readings:
-    """Forward mode through the scan, one parameter after the other: no pass backwards in time."""
-
-    def run(params: Any, state: Any, xs: Any) -> tuple[Any, Any]:
-        return scan(problem.cell.step, params, state, xs, backend="reference")
-
-    function, point = problem.function(run), problem.point
-    found: Readings = {}
-    for position, (i, places) in enumerate(zip(problem.floating, problem.places, strict=True)):
-        made = np.zeros(len(places), point[position].dtype)
-        for k, place in enumerate(places):
-            tangents = jvp(function, point, _unit(point, position, place))[1]
-            made[k] = sum(np.sum(problem.weights[n] * t) for n, t in enumerate(tangents) if problem.moves(n))
-        found[GRADIENT, i] = Reading(made, None, places)
-    return found
-
-
-def _unit(point: Sequence[np.ndarray], position: int, place: int) -> list[np.ndarray]:
-    made = [np.zeros_like(leaf) for leaf in point]
-    made[position].reshape(-1)[place] = 1.0
-    return made
-
-
-# ---- evaluation alone
-def differences(problem: CellProblem) -> Readings:
-    """The loop evaluated on plain arrays: by complex step, or by extrapolated central differences."""
-    function, point = problem.function(problem.loop), problem.exact()
-    moving = [k for k in range(len(problem.weights)) if problem.moves(k)]
-
-    def results(*given: Any) -> list[Any]:
-        every = function(*given)
-        return [every[k] for k in moving]
-
-    plain = function(*point)
-    found = {(kind, k): Reading(y) for kind in VALUES for k, y in enumerate(plain)}
-    along = directional(results, point, [np.asarray(v, np.float64) for v in problem.directions])
-    for k, value, doubt in zip(moving, along.value, along.error, strict=True):
-        found[TANGENT, k] = Reading(value, doubt)
-    for position, (i, places) in enumerate(zip(problem.floating, problem.places, strict=True)):
-        value, doubt = np.zeros(len(places)), np.zeros(len(places))
-        for n, place in enumerate(places):
-            truth = directional(results, point, _unit(point, position, place))
-            for k, t, e in zip(moving, truth.value, truth.error, strict=True):
-                value[n] += np.sum(problem.weights[k] * t)
-                doubt[n] += np.sum(np.abs(problem.weights[k]) * e)
-        found[GRADIENT, i] = Reading(value, doubt, places)
-    return found
+def _of_backend(name: str) -> Oracle:
+    read = partial(on_backend, name=name)
+    if name == "reference":
+        return Oracle(name, read, masked=read, second=second_by_scan)
+    # One that compiles needs seconds for each loop. Under masks it runs those of reverse mode, which are two.
+    return Oracle(name, read, masked=partial(on_backend, name=name, modes=("rev",)))
 
 
 # ---- the printed equations
 def sympy(problem: CellProblem) -> Readings:
     """The equations that ``tapegrad.symbolic.derive`` prints, evaluated one after the other."""
+    if problem.masks is not None and not problem.masks.reverse:
+        return {}  # evaluating equations takes long: one direction has to do
     try:
         from .cell_equations import by_equations
     except ModuleNotFoundError as error:
@@ -202,6 +112,16 @@ def sympy(problem: CellProblem) -> Readings:
         return by_equations(problem)
     except (UnsupportedPrimitive, TracingError, OptionError, MissingLibrary) as error:
         raise Inapplicable(str(error)) from error
+
+
+# ---- other libraries
+def in_library(problem: CellProblem, name: str) -> Readings:
+    """The traced step in the functions of another library, differentiated by its rules."""
+    try:
+        read = getattr(import_module(f"{__package__}.by_{name}"), f"by_{name}")
+    except ImportError as error:
+        raise Inapplicable(f"{error}; pip install {name}") from error
+    return read(problem)
 
 
 # ---- whatever the caller has

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tapegrad.cells import Cell, Input, State
+from tapegrad.cells import Cell
 from tapegrad.cells.base import checked_size, floating_dtype
-from tapegrad.cells.checks import check_call, specification
+from tapegrad.cells.checks import check_call
 
 from .. import pytree
 from ..errors import NonFiniteError, OptionError, TracingError
+from .cell_data import random_inputs
+from .cell_masks import Masks, drawn_masks, own, padded, row_by_row, rows_are_apart
 from .flat import general, is_floating
 from .products import chosen
 
@@ -43,13 +45,21 @@ class CellProblem:
         One array for each floating leaf.
     places : list of array of int
         Which elements of each floating leaf are looked at one by one.
+    masks : Masks or None
+        How the call is masked; padding is then in the leaves.
+    shared : dict
+        What an oracle keeps for the masked forms of the problem.
     """
+
+    masks: Masks | None
+    shared: dict[str, Any]
 
     def __init__(
         self, cell: Cell, seed: int, steps: int | None, batch: int | None, dtype: Any, params: Any, state: Any, xs: Any
     ):
         self.cell, self.given = cell, (params, state, xs)
         self.dtype = floating_dtype("check_cell", dtype)
+        self.seed, self.masks, self.shared = seed, None, {}
         rng = np.random.default_rng(seed)
         drawn = int(rng.integers(3, 6)), int(rng.integers(2, 4))
         told = _told(state, xs)
@@ -116,7 +126,10 @@ class CellProblem:
         if state is None:
             state = pytree.map(shaken, self.cell.initial_state(self.batch, self.dtype))
         if xs is None:
-            xs = self._inputs(rng, 2 * spread, params, state)
+            xs = random_inputs(
+                self.cell, rng, steps=self.steps, batch=self.batch, dtype=self.dtype, spread=2 * spread, params=params,
+                state=state,
+            )  # fmt: skip
         return (
             self._cast(params, None), self._cast(state, self.cell.state()), self._cast(xs, self.cell.inputs()),
         )  # fmt: skip
@@ -133,58 +146,17 @@ class CellProblem:
             [a.astype(kind) if is_floating(a) else a for a, kind in zip(arrays, kinds, strict=True)]
         )
 
-    def _inputs(self, rng: np.random.Generator, spread: float, params: Any, state: Any) -> Any:
-        declared = self.cell.inputs()
-        if declared is None:
-            raise OptionError(
-                f"check_cell: {type(self.cell).__name__} takes any input; give xs=, an array (T, B, ...), or let its "
-                "inputs() say what it takes"
-            )
-        specs, structure = pytree.flatten(declared)
-        below = self._bounds(specs, structure, params, state)
-
-        def draw(spec: Input, bound: int) -> np.ndarray:
-            shape, dtype = (self.steps, self.batch, *spec.shape), np.dtype(spec.dtype or self.dtype)
-            if dtype.kind == "b":
-                return np.asarray(rng.random(shape) < 0.5)
-            if dtype.kind in "iu":
-                return rng.integers(0, bound, shape).astype(dtype)
-            return np.asarray(spread * rng.standard_normal(shape), dtype)
-
-        return structure.unflatten([draw(spec, bound) for spec, bound in zip(specs, below, strict=True)])
-
-    def _bounds(self, specs: Sequence[Input], structure: Any, params: Any, state: Any) -> list[int]:
-        """How large integer inputs can be: the largest size of the cell at which a step finds its row.
-
-        A cell does not declare how many tokens there are; a table of embeddings or of one-hot vectors has that size.
-        """
-        found = [1] * len(specs)
-        for i, spec in enumerate(specs):
-            if spec.dtype is None or np.dtype(spec.dtype).kind not in "iu":
-                continue
-            for size in sizes(self.cell):
-                tried = [*found[:i], size, *found[i + 1 :]]
-                x = [
-                    np.full((self.batch, *s.shape), n - 1 if s.dtype is not None else 0, s.dtype or self.dtype)
-                    for s, n in zip(specs, tried, strict=True)
-                ]
-                try:
-                    with np.errstate(all="ignore"):
-                        self.cell.step(params, state, structure.unflatten(x))
-                except Exception:  # noqa: S112, PERF203 - out of range, in whatever words
-                    continue
-                found = tried
-                break
-        return found
-
     # ---- as functions ----
     def loop(self, params: Any, state: Any, xs: Any) -> tuple[Any, Any]:
-        """The cell step by step: the loop that every scan is held against."""
+        """The cell step by step: the loop that every scan is held against. Under masks it is one for each row."""
+        if self.masks is not None:
+            like = self.endings[1].unflatten(self.weights[self.counts[0] :])
+            return row_by_row(self.cell.step, self.masks, self.batch, like)(params, state, xs)
         ys = []
         for t in range(self.steps):
             # A step may say `h += x`: with Tensors that changes no array, and here it must not either.
             x = pytree.map(lambda a, t=t: a[t], xs)
-            state, y = self.cell.step(*[pytree.map(_own, tree) for tree in (params, state, x)])
+            state, y = self.cell.step(*[pytree.map(own, tree) for tree in (params, state, x)])
             ys.append(y)
         return state, pytree.map(lambda *parts: np.stack(parts), *ys)
 
@@ -198,6 +170,38 @@ class CellProblem:
             return pytree.leaves(run(*self.structure.unflatten(leaves)))
 
         return of_floating
+
+    def masked(self) -> tuple[list[CellProblem], str]:
+        """The same data under lengths and resets, forwards and in reverse; or none, with the reason."""
+        params, state, xs = self.structure.unflatten(self.leaves)
+        if any(np.shape(y)[:2] != (self.steps, self.batch) for y in self.weights[self.counts[0] :]):
+            return [], "an output has no axis of rows"
+        if not rows_are_apart(self.loop, params, state, xs, self.batch):
+            return [], "what a row of this cell gives depends on the other rows"
+        drawn, made = drawn_masks(self.seed, self.steps, self.batch), []
+        for masks in (drawn, drawn._replace(reverse=True)):
+            problem = copy.copy(self)
+            problem.masks, problem.leaves = masks, pytree.leaves((params, state, padded(xs, masks.lengths)))
+            results = pytree.leaves(problem.loop(*self.structure.unflatten(problem.leaves)))
+            if not all(np.all(np.isfinite(y)) for y in results if is_floating(y)):
+                return [], "its results are not finite when a row starts anew or runs in reverse"
+            made.append(problem)
+        return made, ""
+
+    def cast(self, dtype: Any) -> CellProblem:
+        """The same with all floating numbers in another precision."""
+
+        def changed(arrays: list[Any]) -> list[Any]:
+            return [a.astype(dtype) if is_floating(a) else a for a in arrays]
+
+        problem = copy.copy(self)
+        problem.leaves, problem.weights = changed(self.leaves), changed(self.weights)
+        problem.directions = changed(self.directions)
+        return problem
+
+    def kind(self, name: str) -> str:
+        """What a result or derivative of this problem is called."""
+        return name if self.masks is None else f"{'reversed ' if self.masks.reverse else ''}masked {name}"
 
     def moves(self, result: int) -> bool:
         """Whether a result has derivatives."""
@@ -213,27 +217,12 @@ class CellProblem:
         return [np.asarray(leaf, np.float64) for leaf in self.point]
 
 
-def _own(leaf: Any) -> Any:
-    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
-
-
 def named(kind: str, tree: Any) -> list[str]:
     """A name for each array of a pytree."""
     return [
         kind if path == "value" else f"{kind}{path}" if path.startswith("[") else f"{kind}.{path}"
         for path in pytree.paths(tree)
     ]
-
-
-def sizes(cell: Cell) -> list[int]:
-    """All lengths that a cell declares, the largest first."""
-    found = {n for parameter in specification(cell).parameters for n in parameter.shape}
-    found.update(n for state in pytree.leaves(cell.state()) if isinstance(state, State) for n in state.shape)
-    for field in dataclasses.fields(cell):  # type: ignore[arg-type]
-        value = getattr(cell, field.name)
-        if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-            found.add(int(value))
-    return sorted((n for n in {*found, 2, 1} if n > 0), reverse=True)
 
 
 def _size(name: str, asked: int | None, found: int | None, default: int) -> int:

@@ -14,6 +14,7 @@ from tapegrad.cells import Cell
 from .. import pytree
 from .flat import PRINTED, source
 
+SECOND = "second derivative"
 SHOWN = 3  # elements that a failure prints in full
 
 
@@ -49,7 +50,8 @@ class Mismatch:
     Attributes
     ----------
     what : str
-        "gradient", "tangent" or "value".
+        "value", "gradient", "tangent" or "second derivative"; "masked ..." and "reversed masked ..." are those of
+        sequences under lengths and reset, and in reverse.
     name : str
         Of the argument, or of the result: "params.W_xi", "state[0]", "xs", "ys".
     element : tuple of int
@@ -112,6 +114,10 @@ class CellReport:
         The params, state and xs that the caller gave; None for those that were drawn.
     others : tuple of str
         The oracles of the caller's own.
+    masked : str
+        What lengths and reset were; empty where nothing was masked.
+    masks, order
+        As they were asked for.
     """
 
     cell: Cell
@@ -124,6 +130,9 @@ class CellReport:
     mismatches: list[Mismatch]
     given: tuple[Any, Any, Any] = (None, None, None)
     others: tuple[str, ...] = ()
+    masked: str = ""
+    masks: bool = True
+    order: int = 2
 
     @property
     def ok(self) -> bool:
@@ -143,6 +152,8 @@ class CellReport:
             parts += [str(mismatch) for mismatch in self.mismatches[:SHOWN]]
             parts.append("\n".join(self._listed()))
         parts.append("\n".join(self._compared()))
+        if self.masked:
+            parts.append(f"masked: {self.masked}; forwards and in reverse")
         if self.skipped:
             parts.append("\n".join(["not used", *[f"    {name}: {reason}" for name, reason in self.skipped.items()]]))
         if not self.ok:
@@ -173,7 +184,7 @@ class CellReport:
             return "all oracles that apply agree" if self.skipped else "all oracles agree"
         suspects = self.suspects()
         bad = sum(pair.wrong > 0 for pair in self.pairs)
-        text = f"{bad} of {len(self.pairs)} pairs of oracles disagree"
+        text = f"{bad} of {len(self.pairs)} pairs of oracles disagree{self._place()}"
         if suspects == ["differences"]:
             return (
                 f"{text}.\nEvaluation alone says otherwise: the others read the same derivative rules. A rule is "
@@ -182,6 +193,13 @@ class CellReport:
         if suspects:
             return f"{text}.\nThe majority is against {', '.join(suspects)}."
         return f"{text}."
+
+    def _place(self) -> str:
+        """Where the fault must be, when whole sequences or first derivatives are right."""
+        kinds = [mismatch.what for mismatch in self.mismatches]
+        if all("masked" in kind for kind in kinds):
+            return " under lengths, reset or reverse alone"
+        return " about second derivatives alone" if all(kind.endswith(SECOND) for kind in kinds) else ""
 
     def _listed(self) -> list[str]:
         lines = ["they disagree about"]
@@ -210,6 +228,8 @@ class CellReport:
         options = [f"seed={self.seed}", f"steps={self.steps}", f"batch={self.batch}"]
         if self.dtype != np.float64:
             options.append(f"dtype={str(self.dtype)!r}")
+        options += [] if self.masks else ["masks=False"]
+        options += [] if self.order > 1 else ["order=1"]
         for name, tree in zip(("params", "state", "xs"), self.given, strict=True):
             if tree is None:
                 continue

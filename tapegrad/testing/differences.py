@@ -23,6 +23,7 @@ COMPLEX_STEP = 1e-30
 STEPS = 2.0 ** -np.arange(4, 20)  # from 1/16, which is accurate, down to what a narrow domain may need
 SETTLED = 1e-11
 AGREEMENT = 1e-5
+CONFIRMING = 1e-8  # what differences are taken to where they only have to confirm a complex step
 
 
 class Difference(NamedTuple):
@@ -52,20 +53,30 @@ def directional(f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.
         From float64 (or complex) arrays to a list of arrays.
     args, direction : sequences of float64 arrays of the same shapes
     """
-    value, error = central(f, args, direction)
     exact = complex_step(f, args, direction)
-    if exact is None:
-        return Difference(value, error, "central differences")
+    if exact is not None and _confirmed(exact, *central(f, args, direction, CONFIRMING)):
+        return Difference(exact, [np.zeros_like(d) for d in exact], "complex step")
+    return Difference(*central(f, args, direction), "central differences")
+
+
+def _confirmed(exact: list, value: list, error: list) -> bool:
+    """Whether a complex step is what differences say, as far as these can tell."""
     for by_step, by_difference, doubt in zip(exact, value, error, strict=True):
         scale = np.max(np.abs(by_difference), initial=0.0)
         margin = AGREEMENT * scale + np.minimum(10 * doubt, 1e-3 * scale) + 1e-12
         if not np.all(np.abs(by_step - by_difference) <= margin):
-            return Difference(value, error, "central differences")
-    return Difference(exact, [np.zeros_like(d) for d in exact], "complex step")
+            return False
+    return True
 
 
-def central(f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.ndarray]) -> tuple[list, list]:
-    """Central differences, extrapolated by Neville's scheme; for each element the entry with the least doubt."""
+def central(
+    f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.ndarray], accuracy: float = SETTLED
+) -> tuple[list, list]:
+    """Central differences, extrapolated by Neville's scheme; for each element the entry with the least doubt.
+
+    It ends when every element is known to ``accuracy``, as far as rounding allows it to be; one above SETTLED is
+    relative to the largest element.
+    """
 
     def moved(by: float) -> list[np.ndarray]:
         given = [x + by * v for x, v in zip(args, direction, strict=True)]
@@ -82,7 +93,7 @@ def central(f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.ndar
                 rounding = np.finfo(float).eps * (np.abs(a) + np.abs(b))
                 table.add((a - b) / (2 * h), rounding / h)
                 table.look(np.abs(a - 2 * c + b), 8 * (rounding + np.finfo(float).eps * np.abs(c)))
-            if all(table.settled() for table in tables):
+            if all(table.settled(accuracy) for table in tables):
                 break
     return [table.best for table in tables], [table.doubt for table in tables]
 
@@ -114,8 +125,9 @@ class _Table:
             self.best, self.doubt = np.where(better, entries[-1], self.best), np.where(better, error, self.doubt)
         self.last = entries
 
-    def settled(self) -> bool:
-        return bool(np.all(self.doubt <= SETTLED * np.abs(self.best) + 1e-13))
+    def settled(self, accuracy: float) -> bool:
+        size = np.abs(self.best) if accuracy <= SETTLED else np.max(np.abs(self.best), initial=0.0)
+        return bool(np.all(self.doubt <= accuracy * size + 1e-13))
 
 
 def complex_step(f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.ndarray]) -> list[np.ndarray] | None:

@@ -228,7 +228,7 @@ def by_elements(flat: Flat, weights: Sequence[np.ndarray], position: int, places
     value, error, methods = np.zeros(len(places)), np.zeros(len(places)), set()
     for k, place in enumerate(places):
         unit = [np.zeros_like(x) for x in flat.args]
-        unit[position].reshape(-1)[place] = 1.0
+        unit[position].flat[place] = 1.0  # not through reshape, which copies an array in another order
         along = directional(flat.function, flat.args, unit)
         value[k] = sum(float(np.sum(u * t)) for u, t in zip(weights, along.value, strict=True))
         error[k] = sum(float(np.sum(np.abs(u) * e)) for u, e in zip(weights, along.error, strict=True))

@@ -11,34 +11,10 @@ from hypothesis import strategies as st
 
 import tapegrad as tg
 
+from .program_templates import BINARY, UNARY
 from .strategies import shapes
 
 LIMIT = 8.0  # values beyond it are drawn together by tanh, so that no program explodes
-
-UNARY = (
-    "np.tanh({x})", "np.sin({x})", "np.cos({x})", "tg.sigmoid({x})", "-{x}", "{x} * {x}", "0.3 * {x}", "{x} - 0.5",
-    "np.exp(0.2 * {x})", "np.arctan({x})", "np.sqrt(1.0 + {x} ** 2)", "np.log1p({x} * {x})",
-    "1.0 / (2.0 + np.cos({x}))",
-    "np.logaddexp({x}, 0.0)", "np.arcsinh({x})", "(2.0 + np.sin({x})) ** 1.5", "tg.checkpoint(np.tanh)({x})",
-)  # fmt: skip
-KINKED = ("np.abs({x})", "np.maximum({x}, 0.1)", "np.clip({x}, -0.7, 0.7)", "np.where({x} > 0, {x}, 0.1 * {x})")
-BINARY = (
-    "{x} + {y}", "{x} - {y}", "{x} * {y}", "{x} / (1.5 + {y} * {y})", "np.logaddexp({x}, {y})",
-    "np.arctan2({x}, 2.0 + {y} * {y})", "np.where(np.arange(1) > 0, {x}, {y})", "tg.checkpoint(np.multiply)({x}, {y})",
-)  # fmt: skip
-KINKED_BINARY = ("np.maximum({x}, {y})", "np.where({x} > {y}, {x} * {y}, {y})")
-REDUCED = ("np.sum({x}, axis={axis})", "np.mean({x}, axis={axis})", "np.sum(np.tanh({x}), axis={axis}, keepdims=True)",
-           "np.cumsum({x}, axis={axis})", "np.flip({x}, axis={axis})", "tg.logsumexp({x}, axis={axis})",
-           "np.concatenate([{x}, {x} * {x}], axis={axis})", "np.expand_dims({x}, {axis})",
-           "np.take({x}, [0, -1, 0], axis={axis})", "tg.softmax({x}, axis={axis})")  # fmt: skip
-MOVED = ("{x}.T", "np.ravel({x})", "{x}[..., None]", "np.pad({x}, 1)", "{x}[::-1]", "{x}[0]",
-         "np.stack([{x}, np.sin({x})])", "np.broadcast_to({x}, (2,) + {x}.shape)")  # fmt: skip
-SCANNED = (
-    "tg.scan(lambda w, s, v: (np.tanh(0.5 * s + w * v), s * v), 0.7, np.zeros({x}.shape[1:]), {x})[{half}]",
-    "tg.vmap(lambda v: np.tanh(v) * np.sum(v))({x})",
-)
-PRODUCTS = ("0.5 * ({x} @ {y})", "0.5 * np.tensordot({x}, {y}, 1)", "tg.checkpoint(np.matmul)({x}, {y})")
-SQUARED = ("0.5 * ({x} @ {x}.T)", "0.5 * np.einsum('ij,ik->jk', {x}, {x})", "np.outer({x}[:, 0], {x}[0])")
 
 
 class Program:
@@ -114,17 +90,9 @@ class _Writer:
         self.names = [_name(i) for i in range(len(args))]
         self.held = dict(zip(self.names, self.args, strict=True))
         self.lines: list[str] = []
-        self.families: list[tuple[tuple[str, ...], Callable]] = [
-            (UNARY if smooth else UNARY + KINKED, lambda x: True),
-            (REDUCED, lambda x: x.ndim > 0),
-            (MOVED, lambda x: 0 < x.ndim < 4 and x.size < 40),
-            (SCANNED, lambda x: x.ndim > 0),
-            (SQUARED, lambda x: x.ndim == 2),
-        ]
-        self.pairings: list[tuple[tuple[str, ...], Callable]] = [
-            (BINARY if smooth else BINARY + KINKED_BINARY, _broadcastable),
-            (PRODUCTS, lambda x, y: x.ndim == 2 and y.ndim in (1, 2) and x.shape[1] == y.shape[0]),
-        ]
+        self.families, self.pairings = (
+            [(f.templates if smooth else f.templates + f.kinked, f.fits) for f in table] for table in (UNARY, BINARY)
+        )
 
     def next(self, template: int, operands: int, detail: int) -> None:
         """Write one line: three numbers choose among the templates, the values that fit, and the axes."""
@@ -175,10 +143,3 @@ def _name(number: int) -> str:
 def _identifiers(text: str) -> set[str]:
     """The words of a program; attributes keep their dot, so that ``x.T`` does not count as a use of ``T``."""
     return set("".join(c if c.isalnum() or c in "_." else " " for c in text).replace(".", " .").split())
-
-
-def _broadcastable(x: np.ndarray, y: np.ndarray) -> bool:
-    try:
-        return np.broadcast(x, y).size < 60
-    except ValueError:
-        return False

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from .traps import chosen_kinds, trapped
+
 LAYOUTS = ("C", "F", "reversed", "strided")
 MOST_SHAPES = 2000
 
@@ -87,8 +89,9 @@ def arrays(
     away_from: tuple[float, ...] = (),
     margin: float = 0.1,
     layouts: tuple[str, ...] = ("C",),
+    traps: bool | tuple[str, ...] = False,
 ) -> np.ndarray:
-    """Arrays of random numbers in general position: no two alike, none special.
+    """Arrays of random numbers in general position: no two alike, none special, unless ``traps`` asks for some.
 
     A seed is drawn, not the elements: what is found does not depend on single elements as a rule, and drawing
     is fast. What holds for special values is better written down than waited for.
@@ -104,9 +107,24 @@ def arrays(
         Poles and kinks, and how far each element stays from them.
     layouts : tuple of str
         Of "C", "F", "reversed" and "strided": how the array may lie in memory.
+    traps : bool or tuple of str
+        Put up to five numbers at which functions go wrong into the array: "ties" (an element is equal to the one
+        before), "zeros" (0.0 and -0.0), "integers" (as floats), "tiny", "huge" (up to the ends of what is normal, and
+        their roots), "denormals", "infinities" and "nan"; True for all. ``low``, ``high`` and ``away_from`` do not
+        hold for them. What fails shrinks to an array with as few as it needs, of the simplest kind. Arrays of
+        integers have ties, zeros and the ends of their range.
+
+    Raises
+    ------
+    OptionError
+        When a kind of trap is unknown.
 
     Examples
     --------
+    >>> from hypothesis import find
+    >>> find(arrays((1,), traps=True), lambda x: np.isinf(x).any())
+    array([inf])
+
     >>> from hypothesis import given
     >>> @given(arrays((2, 3), low=0.0))
     ... def test_square_roots(x):
@@ -117,4 +135,6 @@ def arrays(
     dtype = np.dtype(draw(dtype) if isinstance(dtype, st.SearchStrategy) else dtype)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     made = random_array(rng, shape, dtype=dtype, low=low, high=high, away_from=away_from, margin=margin)
+    if traps:
+        made = trapped(draw, made, chosen_kinds(traps))
     return laid_out(made, draw(st.sampled_from(layouts)) if len(layouts) > 1 else layouts[0])

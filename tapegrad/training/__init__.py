@@ -10,6 +10,7 @@ from .clipping import clip_by_global_norm as clip_by_global_norm
 from .clipping import clip_by_value as clip_by_value
 from .clipping import global_norm as global_norm
 from .clipping import non_finite as non_finite
+from .frozen import Frozen as Frozen
 from .loop import fit as fit
 from .optimizers import SGD as SGD
 from .optimizers import Adam as Adam

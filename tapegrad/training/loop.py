@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import NonFiniteError, OptionError
+from ..freezing import freeze
 from ..transforms import value_and_grad
 from .clipping import clip_by_global_norm, clip_by_value, global_norm, non_finite
+from .frozen import Frozen
 from .optimizers import Optimizer
 from .state import Best, Fit, Report, TrainingState
 
@@ -30,6 +32,7 @@ def fit(
     carry: Any = None,
     clip_norm: float | None = None,
     clip_value: float | None = None,
+    frozen: Any = None,
     evaluate: Callable[[Any], float] | None = None,
     evaluate_every: int | None = None,
     on_step: Callable[[Report], None] | None = None,
@@ -56,6 +59,9 @@ def fit(
         The first carry. Not together with a TrainingState, which has its own.
     clip_norm, clip_value : float, optional
         See :func:`clip_by_global_norm`, :func:`clip_by_value`; by value comes first.
+    frozen : pytree of bool and boolean arrays, optional
+        True for parameters, or elements of them, that are not trained; see :func:`tapegrad.freeze`. They stay as they
+        are to the bit, and count neither for clipping nor in the reported norm.
     evaluate : callable, optional
         ``evaluate(params)`` gives the held-out value; called every ``evaluate_every`` steps, and after the last. The
         parameters with the lowest are kept in ``state.best``, over all the runs that a state has gone through.
@@ -76,6 +82,8 @@ def fit(
     OptionError
         No limit was given, or an option is outside its range.
     """
+    if frozen is not None:
+        loss, optimizer = _freezing(loss, frozen), Frozen(optimizer, frozen)
     state = _first_state(params, optimizer, carry)
     _check(steps, seconds, clip_norm, clip_value, evaluate_every)
     gradient = value_and_grad(loss, has_aux=state.carry is not None)
@@ -133,6 +141,11 @@ def _step(
     return value, norm, replace(state, params=params, opt_state=opt_state, carry=carry, step=state.step + 1)
 
 
+def _freezing(loss: Callable[..., Any], mask: Any) -> Callable[..., Any]:
+    """The loss as a function of the free elements."""
+    return lambda params, *rest: loss(freeze(params, mask), *rest)
+
+
 def _diagnosis(state: TrainingState, value: float, grads: Any) -> str:
     parts = [f"fit: step {state.step}: the loss is {value:.4g}"]
     bad = non_finite(grads)
@@ -140,7 +153,8 @@ def _diagnosis(state: TrainingState, value: float, grads: Any) -> str:
     bad = non_finite(state.carry)
     if bad:
         parts.append(f"NaN or infinite carry {_some(bad)}")
-    return "; ".join(parts) + "; lower the learning rate, or clip the gradients (clip_norm=1.0)"
+    remedy = "lower the learning rate, or clip the gradients (clip_norm=1.0)"
+    return "; ".join([*parts, remedy]) + "; inside `with tapegrad.detect_anomaly():` the line that made it is named"
 
 
 def _some(names: list[str]) -> str:

@@ -1,11 +1,14 @@
 """Cells with random parameters and data, and what is measured on them computed by plain loops."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
 
 from tapegrad import pytree
 from tests.cells.drawing import random_inputs, random_params, random_state
+from tests.numba_cpu import emulated
 
 STEPS, BATCH = 5, 3
 
@@ -17,6 +20,20 @@ def drawn(variant, seed=0, steps=STEPS, batch=BATCH):
     cell = variant.build(rng)
     params, state = random_params(cell, rng), random_state(cell, rng, batch)
     return cell, params, random_inputs(cell, rng, steps, batch), state
+
+
+@contextmanager
+def generated(variant) -> Iterator[str]:
+    """The name of a backend that generates code: which is compiled for the LSTM, and run as checked source for others.
+
+    What is asked of every cell is whether its loops can be generated and are right; what compiling does to them does
+    not depend on who asks for them.
+    """
+    if str(variant) == "LSTM":
+        yield "numba"
+        return
+    with emulated.installed() as backend:
+        yield backend.name
 
 
 def vector(state, row):

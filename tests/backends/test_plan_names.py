@@ -19,6 +19,7 @@ from tests.backends.printed_plans import carried_out, printed
 from tests.cells.drawing import random_inputs, random_params
 from tests.numba_cpu.inner_steps import INNER
 from tests.numba_cpu.steps import CASES
+from tests.strategies.effort import some
 
 
 def names_of_inputs(step):
@@ -60,7 +61,8 @@ def test_registered_cells(cell):
     assert_says_what_is_done(cell, params, xs, assert_readable(cell, params, xs))
 
 
-@given(cells(smooth=False))
+@some()
+@given(cells(smooth=False, max_memories=0))  # products within a row are written element by element
 def test_drawn_cells(cell):
     rng = np.random.default_rng(3)
     params, xs = random_params(cell, rng), random_inputs(cell, rng, 4, 3)

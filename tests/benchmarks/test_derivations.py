@@ -47,5 +47,5 @@ def test_the_work_grows_with_the_operations():
             sys.setprofile(None)
         return counted / derivations.operations(cell)
 
-    calls(2)  # what is imported and remembered once
-    assert calls(12) < 2 * calls(3)
+    calls(1)  # what is imported and remembered once
+    assert calls(8) < 2 * calls(2)

@@ -112,7 +112,7 @@ def test_what_does_not_apply_is_said(capsys, own):
         (["lsdm"], 2, "no cell is called 'lsdm'; give one of Elman"),
         (["stacked"], 2, "check each of its cells"),
         (["lstm", "--set", "bias=1"], 2, "--set bias: LSTM has no such option"),
-        (["lstm", "--oracles", "tape,torch"], 2, "there is no 'torch'; choose from tape, sympy"),
+        (["lstm", "--oracles", "tape,theano"], 2, "there is no 'theano'; choose from tape, sympy"),
         (["lstm", "--oracles", "tape"], 2, "give at least two"),
         (["checked_cells:Gone"], 2, "cannot import it: AttributeError"),
         (["checked_cells:Typo"], 2, "cell checked_cells:Typo: its step fails: KeyError: 'W'"),

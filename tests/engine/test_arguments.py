@@ -177,7 +177,7 @@ def test_a_subclass_of_ndarray_is_taken_as_an_array():
         (np.array([True]), r"an array of dtype bool; .*leave masks out"),
         (True, "which is a bool"),
         (np.uint8(3), "dtype uint8"),
-        (X + 1j, "dtype complex128; complex derivatives are not supported: differentiate real and imaginary parts"),
+        (X + 1j, "dtype complex128; complex derivatives are not supported: compute with real and imaginary parts"),
         (1j, "complex"),
         ("text", "which is a str; only floating arrays and Python floats"),
         (np.array(["a"]), "only floating arrays"),

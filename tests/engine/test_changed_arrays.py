@@ -1,65 +1,20 @@
-"""Arrays that change between the forward and the backward pass, and arrays that must not: nothing is shared unseen."""
+"""Arrays that change between the forward and the backward pass, and arrays that must not: nothing is shared unseen.
+
+That it holds for the arrays of every primitive is among the properties of ``tests/primitives``.
+"""
 
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 import tapegrad as tg
 from tapegrad.testing import programs
-from tests.primitives.flat import FlatCall, assert_same, weights
-from tests.specs import SMOOTH
-
-DIFFERENTIABLE = pytest.mark.parametrize("spec", SMOOTH, ids=str)
 
 
 def spoil(array):
     """Write over a live array, as an optimiser's ``p -= ...`` does."""
     if isinstance(array, np.ndarray) and array.flags.writeable and array.dtype.kind == "f":
         array[...] = 777.0
-
-
-@DIFFERENTIABLE
-@given(st.data())
-def test_arguments_and_captured_arrays_that_change(spec, data):
-    """The pullback is that of the values at the time of the call, whichever arguments are differentiated."""
-    flat = FlatCall(spec, data.draw(spec.calls))
-    asked = sorted(data.draw(st.sets(st.sampled_from(flat.moving), min_size=1)))
-    leaves = [np.array(x) if isinstance(x, np.ndarray) else x for x in flat.leaves]
-
-    def function(*given):
-        filled = list(leaves)
-        for i, value in zip(asked, given, strict=True):
-            filled[i] = value
-        return flat(*filled)
-
-    value, pullback = tg.vjp(function, *[leaves[i] for i in asked])
-    cotangents = weights(value)
-    expected = [np.array(g) for g in pullback(cotangents)]
-    for x in leaves:
-        spoil(x)
-    assert_same(pullback(cotangents), expected)
-
-
-@DIFFERENTIABLE
-@given(st.data())
-def test_results_cotangents_and_gradients_belong_to_the_caller(spec, data):
-    flat = FlatCall(spec, data.draw(spec.calls))
-    function, moving = flat.among(flat.leaves)
-    value, pullback = tg.vjp(function, *moving)
-    cotangents = weights(value)
-    kept = [np.array(u) for u in cotangents]
-    first = pullback(cotangents)
-    assert_same(cotangents, kept)
-    expected = [np.array(g) for g in first]
-    for array in (*value, *first):
-        spoil(array)
-    assert_same(cotangents, kept)
-    assert_same(pullback(cotangents), expected)
-    arrays = [*first, *value, *cotangents, *moving]
-    for i, a in enumerate(arrays):
-        for b in arrays[i + 1 :]:
-            assert not np.shares_memory(a, b) or a is b is None
 
 
 @given(programs(scalar=True))

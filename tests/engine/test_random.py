@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import tapegrad as tg
 from tapegrad.testing import RoughDerivative, cells, check_grads, programs
 from tests.cells.drawing import unroll
+from tests.strategies.effort import some
 
 
 @given(programs(), st.integers(0, 99))
@@ -79,6 +80,7 @@ def test_random_cells_are_their_unrolled_loops(cell, seed, steps, batch):
         tg.tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11), found, expected)
 
 
+@some()
 @given(cells(max_states=2), st.integers(0, 99))
 def test_random_cells_to_second_order(cell, seed):
     """Along a random line through the parameters and one through the inputs."""

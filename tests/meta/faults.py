@@ -138,7 +138,7 @@ def moving_places(name):
     primitive = PRIMITIVES[name]
     if isinstance(primitive, elementwise.Elementwise):
         return [i for i, rule in enumerate(primitive.derivatives) if rule is not None]
-    return list(range({"contract": 2, "concatenate": 2, "call": 2, "scan": 4}.get(name, 1)))
+    return list(range({"contract": 2, "concatenate": 2, "call": 2, "scan": 4, "solve": 2}.get(name, 1)))
 
 
 BROADCASTING = [

@@ -23,8 +23,9 @@ from tapegrad.backends import reference
 from tapegrad.caches import Bounded
 from tapegrad.testing import check_grads
 from tests.meta.faults import examples
-from tests.primitives import test_points, test_properties
+from tests.primitives import test_points
 from tests.primitives.flat import FlatCall, check_vmap
+from tests.primitives.properties import Property, properties_of
 from tests.specs import SMOOTH, SPECS
 
 MODES = {"pull": "rev", "augment": "rev", "push": "fwd", "push_with": "fwd"}
@@ -161,6 +162,11 @@ def _at_points(row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
 
 # ---- the properties of tests/primitives ----
 def _properties(row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
+    for made in properties_of(SPECS[row]):
+        if roles == {"batch"} and "vmap" not in str(made) and "batch" not in str(made):
+            continue
+        for draws in recorded_property(made, row):
+            yield partial(_held, made, row, draws)
     for test in _tests():
         if roles == {"batch"} and "vmap" not in test.__name__ and "batch" not in test.__name__:
             continue
@@ -185,7 +191,7 @@ def _inner(test: Any) -> Callable:
 def _tests() -> list[Any]:
     """Every test that is held for a row."""
     return [
-        value for module in (test_properties, test_points) for name, value in vars(module).items()
+        value for name, value in vars(test_points).items()
         if name.startswith("test_") and getattr(value, "pytestmark", [])
         and value.pytestmark[-1].args[0] in ("row", "spec")
     ]  # fmt: skip
@@ -221,6 +227,28 @@ class Replayed:
 
     def draw(self, strategy: Any) -> Any:
         return next(self.values)
+
+
+def _held(made: Property, row: str, draws: list) -> None:
+    data = Replayed(draws)
+    made.holds(SPECS[row], FlatCall(SPECS[row], data.draw(None)), data)
+
+
+@cache
+def recorded_property(made: Property, row: str) -> list[list]:
+    """The call that a property is held for, and what else it draws, in DRAWS runs."""
+    found: list[list] = []
+
+    @settings(max_examples=DRAWS, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(st.data())
+    def collect(data: Any) -> None:
+        recording = Recording(data)
+        made.holds(SPECS[row], FlatCall(SPECS[row], recording.draw(SPECS[row].calls)), recording)
+        found.append(recording.values)
+
+    collect()
+    return found
 
 
 @cache

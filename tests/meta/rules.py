@@ -79,7 +79,7 @@ def _follow(found: dict, name: str, function: FunctionType, primitive: Primitive
 
 def _called(function: FunctionType, primitive: Primitive) -> list[FunctionType]:
     """The functions of the same house that the code names: global ones, and methods of the primitive."""
-    names = list(_names(function.__code__))
+    names = sorted(_names(function.__code__))
     known = [function.__globals__.get(name) for name in names]
     known += [getattr(type(primitive), name, None) for name in names if name not in RULES + ("run", "abstract")]
     for value in [*known]:

@@ -45,7 +45,7 @@ def spoilt(monkeypatch):
 def test_gates_that_are_swapped_in_one_backend(spoilt):
     def swapped(run, args, step, reverse):
         gates = [i for i, a in enumerate(args[: step.params]) if np.shape(a) == (3,)]
-        if not reverse:
+        if not step.sums:  # not in the backward loop
             args[gates[0]], args[gates[1]] = args[gates[1]], args[gates[0]]
         return run(args)
 
@@ -221,5 +221,5 @@ def test_one_gradient_of_a_random_cell_that_is_off_is_caught(cell, seed, which):
             check_cell(cell, seed=seed, oracles=("tape", "spoilt"))
             caught = False
         except CellMismatch as error:
-            caught = {mismatch.what for mismatch in error.report.mismatches} == {"gradient"}
+            caught = all(mismatch.what.endswith("gradient") for mismatch in error.report.mismatches)
     assert caught == any(moved)

@@ -103,7 +103,11 @@ def test_a_wrong_abstract_result_is_caught(name, fault, monkeypatch, count):
     found = []
     for call in examples(name)[:5]:
         flat = FlatCall(SPECS[name], call)
-        tape = tg.trace(flat)(*flat.leaves)
+        try:
+            tape = tg.trace(flat)(*flat.leaves)
+        except tg.errors.ShapeError:  # what follows in the row does not take the wrong shape
+            found.append(True)
+            continue
         found += [
             (value.shape, value.dtype) != (np.shape(y), np.asarray(y).dtype)
             for (_, value), y in zip(tape.outputs, flat.reference(*flat.leaves), strict=True)

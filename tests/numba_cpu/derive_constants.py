@@ -36,6 +36,15 @@ def tail(f: Callable, lead: Callable, power: int, step: int) -> Callable:
 HALF = mpmath.log(2) / 2 * mpf("1.0001")  # the rounding of x / log 2 may go either way near a half
 DIAGONAL = mpmath.sqrt(2) - 1
 RATIO = DIAGONAL**2  # (m - 1) / (m + 1) for m = sqrt 2
+ERROR_SPLIT = mpf(3) / 4
+
+
+def scaled_complement(t: mpf) -> mpf:
+    """(1 + 2 x) exp(x^2) erfc(x), where t = (x - 3) / (x + 3)."""
+    x = 3 * (1 + t) / (1 - t)
+    return (1 + 2 * x) * mpmath.exp(x * x) * mpmath.erfc(x)
+
+
 FITS = {
     "EXPONENTIAL": (
         tail(mpmath.exp, lambda r: 1 + r, 2, 1), (-HALF, HALF), lambda r: max(abs(r), HALF / 50) / 2, 4, 9
@@ -53,6 +62,14 @@ FITS = {
     ),
     "ARCTANGENT": (tail(mpmath.atan, lambda t: t, 3, 2), (mpf(0), DIAGONAL**2), lambda z: z, 4, 10),
     "ARCSINE": (tail(mpmath.asin, lambda t: t, 3, 2), (mpf(0), mpf(1) / 4), lambda z: z, 4, 11),
+    "ERROR_NEAR": (
+        lambda z: (mpmath.erf(mpmath.sqrt(z)) / mpmath.sqrt(z) if z else 2 / mpmath.sqrt(mpmath.pi)) - 1,
+        (mpf(0), ERROR_SPLIT**2), lambda z: mpf(1), 5, 10,
+    ),
+    "ERROR_FAR": (
+        scaled_complement, tuple((x - 3) / (x + 3) for x in (ERROR_SPLIT, mpf(27))),
+        lambda t: 1 / scaled_complement(t), 9, 20,
+    ),
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from tapegrad.backends import base
 from tapegrad.backends.graph import Unlowered
-from tapegrad.backends.numba_cpu import backend, binding, lower, maths, run, strided
+from tapegrad.backends.numba_cpu import backend, binding, error_function, lower, maths, run, strided
 from tapegrad.backends.numba_cpu.backend import NumbaBackend
 from tapegrad.backends.numba_cpu.fetching import list_size
 from tapegrad.backends.numba_cpu.gemm import ROWS, panel_width
@@ -229,6 +229,7 @@ NAMES = {
     "fold_two_max": np.maximum, "fold_two_min": np.minimum,
     **{f.__name__: f.py_func for f in (strided.checked, strided.quotient, strided.modulo, strided.pack_block)},
     **{f.__name__: f.py_func for f in (strided.floor_quotient, strided.floor_modulo, strided.whole_less)},
+    **{f.__name__: f.py_func for f in (error_function.number_erf, error_function.number_erfc)},
     "flush_denormals": lambda: 0, "restore_denormals": lambda before: None, "np": np,
 }  # fmt: skip
 

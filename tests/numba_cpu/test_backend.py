@@ -56,10 +56,11 @@ def called(cell, **options):
 # A stack's loop is made of what its layers' loops are made of, and takes long to compile: its source is run below.
 @pytest.mark.parametrize("variant", [v for v in variants() if not str(v).startswith("Stacked")], ids=str)
 def test_values_and_gradients_of_every_cell(variant):
-    rng = np.random.default_rng(7)
-    cell = variant.build(rng)
-    xs = rng.normal(size=(5, 11, *cell.inputs().shape))
-    compare(called(cell), (cell.init(rng, dtype=np.float64), xs), "numba")
+    """On many rows. Sizes and what is differentiated are those of ``check_cell``'s tests, and so is the code."""
+    cell, rng = variant.build(np.random.default_rng(0)), np.random.default_rng(7)
+    params, xs = cell.init(rng, dtype=np.float64), rng.normal(size=(5, 11, *cell.inputs().shape))
+    state = tg.tree_map(lambda s: rng.normal(size=(11, *s.shape)), cell.state())
+    compare(lambda params, state, xs, backend: cell(params, xs, state, backend=backend), (params, state, xs), "numba")
 
 
 @pytest.mark.parametrize("reverse", [False, True])

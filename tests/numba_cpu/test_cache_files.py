@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tapegrad.backends.numba_cpu import cache, cache_files
 from tapegrad.backends.numba_cpu.cache import compiled
 from tapegrad.errors import OptionError
-from tests.numba_cpu.kept import CHILD, ENTRIES, check, expected, files, forget, in_child, loaded, source_of
+from tests.numba_cpu.kept import CHILD, ENTRIES, check, expected, files, forget, loaded, source_of
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -29,18 +29,26 @@ def damaged(data, kind, at):
     return {"empty": b"", "foreign": b"not machine code\n" * 50, "pickle": b"\x80\x04]\x94."}[kind]
 
 
+def loaded_anew(monkeypatch):
+    """How many functions come from the disk in a process that knows nothing."""
+    forget(monkeypatch)
+    functions = compiled(source_of(), ENTRIES)
+    check(functions)
+    return loaded(functions)
+
+
 @pytest.mark.parametrize("kind", ["empty", "foreign", "pickle"])
 def test_files_of_another_kind_are_replaced(folder, monkeypatch, kind):
     check(compiled(source_of(), ENTRIES))
     right = {path: path.read_bytes() for path in folder.iterdir()}
     for path in right:
         path.write_bytes(damaged(path.read_bytes(), kind, 0))
-    assert in_child(source_of())[1] == 0
+    assert loaded_anew(monkeypatch) == 0
     assert {path: len(path.read_bytes()) > 200 for path in folder.iterdir()} == dict.fromkeys(right, True)
-    assert in_child(source_of())[1] == 2
+    assert loaded_anew(monkeypatch) == 2
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), kind=st.sampled_from(["truncated", "flipped"]))
 def test_a_file_that_is_not_whole_is_not_there(folder, data, kind):
     place, identity, content = folder / f"{'0' * 32}-{'1' * 16}.code", b"identity", bytes(range(256)) * 3
@@ -95,14 +103,14 @@ def test_a_source_file_is_never_executed(folder, monkeypatch):
     assert text.read_text() == source_of()
 
 
-def test_times_of_change_do_not_matter(folder):
-    in_child(source_of())
+def test_times_of_change_do_not_matter(folder, monkeypatch):
+    check(compiled(source_of(), ENTRIES))
     for path in folder.iterdir():
         os.utime(path, (1e9, 1e9))
-    assert in_child(source_of())[1] == 2
+    assert loaded_anew(monkeypatch) == 2
     for path in files(folder, ".py"):
         path.write_text(path.read_text())
-    assert in_child(source_of())[1] == 2
+    assert loaded_anew(monkeypatch) == 2
 
 
 # ---- folders ----
@@ -155,7 +163,7 @@ def test_a_folder_without_permission(folder):
         folder.chmod(0o700)
 
 
-def test_a_disk_that_is_full(folder):
+def test_a_disk_that_is_full(folder, monkeypatch):
     """A limit on the size of files fails a write half-way, as a full disk does."""
     resource = pytest.importorskip("resource")
     limited = textwrap.dedent(f"""
@@ -176,8 +184,8 @@ def test_a_disk_that_is_full(folder):
     assert hits == 0
     assert not files(folder, ".code")
     assert not files(folder, ".tmp")
-    assert in_child(source_of())[1] == 0
-    assert in_child(source_of())[1] == 2
+    assert loaded_anew(monkeypatch) == 0
+    assert loaded_anew(monkeypatch) == 2
 
 
 def test_a_folder_that_is_deleted_meanwhile_is_made_again(folder, monkeypatch):

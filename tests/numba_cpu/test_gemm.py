@@ -1,17 +1,11 @@
 """The packed products against NumPy's, for every kind of remainder, with watched memory around each operand."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapegrad.backends.numba_cpu import gemm
-from tapegrad.backends.numba_cpu.vectors import BITS
 from tests.numba_cpu.mapped import DTYPES, njit
 from tests.numba_cpu.test_vectors import protect
 
@@ -261,20 +255,3 @@ def test_nan_and_infinity_spread_as_in_numpy(dtype, number, M, K, N, zeros, data
     out = np.zeros(M * N, dtype)
     accumulated(lefts, at, M, K, panels, p, N, out, 0, N)
     np.testing.assert_allclose(out.reshape(M, N), expected, rtol=1e-5)
-
-
-# ---- other machines ----
-@pytest.mark.parametrize("machine", ["512 bits", "256 bits", "128 bits", "no features"])
-def test_other_machines(machine):
-    if machine == f"{BITS} bits":
-        pytest.skip("the width of this process")
-    if machine == "no features":  # every fma is a call
-        environment = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
-    else:
-        environment = {"TAPEGRAD_VECTOR_BITS": machine.split()[0]}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not other", __file__]
-    done = subprocess.run(
-        command, cwd=Path(__file__).parents[2], env={**os.environ, **environment}, capture_output=True, text=True,
-        timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]

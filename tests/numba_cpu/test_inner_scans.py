@@ -5,7 +5,7 @@ from itertools import takewhile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 import tapegrad as tg
 from tapegrad.backends import inlining, plan, reference, source
@@ -21,9 +21,13 @@ from tests.numba_cpu.compared import assert_same, compare, differentiable, loss_
 from tests.numba_cpu.inner_drawn import inner_cases
 from tests.numba_cpu.inner_steps import INNER, K, rounds
 from tests.numba_cpu.steps import B, H
+from tests.strategies.effort import some
 
-# Those that, together, have every kind of border, in directions, dtypes and depths.
-COMPILED = ("states_that_change_places", "attention", "decoder", "layers", "loops_in_loops", "halting")
+# Those that, together, have every kind of border, in dtypes and depths.
+COMPILED = {
+    "states_that_change_places": "float64", "attention": "float32", "decoder": "float64", "layers": "float32",
+    "loops_in_loops": "float64", "halting": "float32",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +71,18 @@ def test_checked_source_gives_what_the_reference_gives(name, dtype, emulation):
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_compiled_code_gives_what_the_reference_gives(name):
-    for dtype, reverse in (("float64", False), ("float32", True)):
-        compare(scanned(INNER[name].step, reverse=reverse), INNER[name].arguments(dtype, 1), "numba")
+    for reverse in (False, True):  # by the same code
+        compare(scanned(INNER[name].step, reverse=reverse), INNER[name].arguments(COMPILED[name], 1), "numba")
 
 
 def test_compiled_code_to_second_order():
-    compare(scanned(INNER["solver"].step), INNER["solver"].arguments("float64"), "numba", second=True)
+    """The source of every other step is checked to second order."""
+    step = lambda w, s, x: (rounds(lambda s, _: (np.tanh(s * w + x), None), s, length=K)[0], s)  # noqa: E731
+    args = [np.random.default_rng(1).normal(size=shape) for shape in ((H,), (B, H), (3, B, H))]
+    compare(scanned(step), tuple(args), "numba", second=True)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@some()
 @given(case=inner_cases())
 def test_drawn_steps_with_loops(case, emulation):
     """Scans in scans and behind each other, of any length, over all kinds of xs."""
@@ -119,13 +126,14 @@ def test_sums_over_rounds(summands, emulation):
         assert_same(found, expected, 1e-12)
 
 
-def test_lengths_resets_and_records():
-    """Of the loop around the inner ones."""
+def test_lengths_resets_and_records(emulation):
+    """Of the loop around the inner ones: as checked source, and all at once compiled."""
     case, rng = INNER["runge_kutta"], np.random.default_rng(2)
     params, state, xs = case.arguments("float64")
     options = {"lengths": np.array([0, 4, 3, 1, 4, 2]), "reset": rng.random((len(xs), B)) < 0.3}
     for more in ({}, {"record": "h"}, {"reverse": True}):
-        compare(scanned(case.step, **options, **more), (params, state, xs), "numba")
+        compare(scanned(case.step, **options, **more), (params, state, xs), "emulated")
+    compare(scanned(case.step, **options, record="h", reverse=True), (params, state, xs), "numba")
 
 
 def test_a_hundred_rounds_on_several_threads(monkeypatch):

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, find, given, reject, settings
 from tests.numba_cpu import emulated
 from tests.numba_cpu.asked import Asked, Unsteady, assert_agree, assert_constant
 from tests.numba_cpu.random_steps import steps
+from tests.strategies.effort import rare, some
 
 COUNT = settings.default.max_examples
 QUIET = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -24,7 +25,7 @@ def _backends():
         yield
 
 
-@settings(QUIET, max_examples=max(20, COUNT // 4))
+@some(QUIET)
 @given(steps())
 def test_checked_source_agrees_with_the_reference(step):
     try:
@@ -34,7 +35,7 @@ def test_checked_source_agrees_with_the_reference(step):
 
 
 # The same steps every time, so that their machine code is found on the disk; a long search draws others.
-@settings(QUIET, max_examples=max(3, COUNT // 25), derandomize=COUNT < 1000)
+@rare(QUIET, derandomize=COUNT < 1000)
 @given(steps(max_length=6))
 def test_compiled_code_agrees_with_the_reference(step):
     try:

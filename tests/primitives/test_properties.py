@@ -1,221 +1,50 @@
-"""What holds for every primitive, on arguments drawn from its row."""
+"""Every property of every primitive, on calls that are drawn once for all properties of a row."""
 
-from itertools import combinations, product
-
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tapegrad as tg
-from tapegrad.testing import check_grads
-from tapegrad.testing.strategies import LAYOUTS, laid_out
-from tests.primitives.flat import FlatCall, assert_same, batches, check_vmap, pulled, pushed, weights
-from tests.specs import PRIMITIVES, SMOOTH, SPECS
-
-EVERY = pytest.mark.parametrize("spec", SPECS.values(), ids=str)
-DIFFERENTIABLE = pytest.mark.parametrize("spec", SMOOTH, ids=str)
-CONSTANT = pytest.mark.parametrize("spec", [s for s in SPECS.values() if not s.order], ids=str)
-SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+from tests.primitives.__main__ import table
+from tests.primitives.flat import FlatCall
+from tests.primitives.properties import PROPERTIES, Property, properties_of
+from tests.specs import SPECS
 
 
-@DIFFERENTIABLE
+@pytest.mark.parametrize("spec", SPECS.values(), ids=str)
 @given(st.data())
-def test_derivatives_of_both_orders_in_both_modes(spec, data):
-    """VJP, JVP, the adjoint identity and their derivatives, against evaluation: relative error below 1e-7."""
-    flat = FlatCall(spec, data.draw(spec.calls))
-    check_grads(flat, flat.leaves, order=spec.order, seed=data.draw(st.integers(0, 99)))
+def test_every_property(spec, data):
+    call = data.draw(spec.calls)
+    for made in properties_of(spec):
+        try:
+            made.holds(spec, FlatCall(spec, call), data)
+        except Exception as error:
+            error.add_note(f"The property: {made}, of {spec}")
+            raise
 
 
-@CONSTANT
-@given(st.data())
-def test_without_a_derivative_the_gradient_is_zero(spec, data):
-    flat = FlatCall(spec, data.draw(spec.calls))
-    if flat.moving:
-        leaves = [flat.leaves[i] for i in flat.moving]
-        for g, leaf in zip(pulled(flat, flat.leaves, weights(flat(*flat.leaves))), leaves, strict=True):
-            assert_same([g], [np.zeros_like(leaf)])
-        for tangent in pushed(flat, flat.leaves, leaves):
-            assert not tangent.any()
+def test_every_row_is_held_to_every_property_that_applies():
+    """Those of all rows; and either those of derivatives, or that there is none."""
+    always = [p for p in PROPERTIES if all(map(p.applies, SPECS.values()))]
+    assert len(always) >= 5
+    for spec in SPECS.values():
+        found = properties_of(spec)
+        assert set(always) < set(found)
+        names = [p.holds.__name__ for p in found]
+        assert ("derivatives_of_both_orders_in_both_modes" in names) == (spec.order > 0)
+        assert ("without_a_derivative_the_gradient_is_zero" in names) == (spec.order == 0)
 
 
-@DIFFERENTIABLE
-@given(st.data())
-def test_linear_in_the_cotangent_and_in_the_tangent(spec, data):
-    flat = FlatCall(spec, data.draw(spec.calls))
-    u, v = (weights(flat(*flat.leaves), seed) for seed in (1, 2))
-    both = pulled(flat, flat.leaves, [2.0 * a - 0.5 * b for a, b in zip(u, v, strict=True)])
-    parts = zip(pulled(flat, flat.leaves, u), pulled(flat, flat.leaves, v), strict=True)
-    assert_same(both, [2.0 * a - 0.5 * b for a, b in parts], 1e-11, 1e-12)
+def test_a_property_that_fails_is_named(monkeypatch):
+    def fails(spec, flat, data):
+        raise AssertionError("as it should")
 
-    moving = [flat.leaves[i] for i in flat.moving]
-    u, v = (weights(moving, seed) for seed in (1, 2))
-    both = pushed(flat, flat.leaves, [2.0 * a - 0.5 * b for a, b in zip(u, v, strict=True)])
-    parts = zip(pushed(flat, flat.leaves, u), pushed(flat, flat.leaves, v), strict=True)
-    assert_same(both, [2.0 * a - 0.5 * b for a, b in parts], 1e-11, 1e-12)
+    monkeypatch.setattr("tests.primitives.properties.PROPERTIES", [Property(fails, lambda spec: True)])
+    with pytest.raises(AssertionError, match="as it should") as raised:
+        test_every_property(SPECS["tanh"])
+    assert "The property: fails, of tanh" in raised.value.__notes__
 
 
-@EVERY
-@given(st.data())
-def test_values_and_dtypes_are_those_of_numpy(spec, data):
-    """With and without differentiation; float32, float64 and a mix of them. A gradient has the dtype of its primal."""
-    flat = FlatCall(spec, data.draw(spec.calls))
-    if spec.mixed:
-        dtypes = [data.draw(st.sampled_from([SINGLE, DOUBLE])) for _ in flat.leaves]
-    else:
-        dtypes = [data.draw(st.sampled_from([SINGLE, DOUBLE]))] * len(flat.leaves)
-    leaves = [x.astype(dtypes[i]) if i in flat.moving else x for i, x in enumerate(flat.leaves)]
-    single = SINGLE in dtypes
-    plain, expected = flat(*leaves), flat.reference(*leaves)
-    assert_same(plain, [np.asarray(e) for e in expected], 1e-5 if single else 1e-12, 1e-6 if single else 1e-13)
-    if not flat.moving:
-        return
-    function, moving = flat.among(leaves)
-    value, pullback = tg.vjp(function, *moving)
-    assert_same(value, plain, 0, 0)
-    cotangents = weights(value)
-    grads = pullback(cotangents)
-    assert [(g.shape, g.dtype) for g in grads] == [(x.shape, x.dtype) for x in moving]
-    value, tangents = tg.jvp(function, moving, weights(moving))
-    assert_same(value, plain, 0, 0)
-    assert [(np.shape(t), t.dtype) for t in tangents] == [(np.shape(v), np.asarray(v).dtype) for v in plain]
-    if single and spec.order:
-        wide = pulled(flat, flat.leaves, weights(flat(*flat.leaves)))
-        assert_same([g.astype(float) for g in grads], wide, spec.single, spec.single)
-
-
-@DIFFERENTIABLE
-@given(st.data())
-def test_some_of_the_arguments_give_their_part_of_the_derivative(spec, data):
-    """In every mix of dtypes; what is not asked for is left out, and changes neither numbers nor dtypes."""
-    flat = FlatCall(spec, data.draw(spec.calls))
-    dtypes = [data.draw(st.sampled_from([SINGLE, DOUBLE])) for _ in flat.leaves]
-    dtypes = dtypes if spec.mixed else dtypes[:1] * len(dtypes)
-    leaves = [x.astype(dtypes[i]) if i in flat.moving else x for i, x in enumerate(flat.leaves)]
-    function, moving = flat.among(leaves)
-    value, pullback = tg.vjp(function, *moving)
-    cotangents, moves = weights(value), weights(moving)
-    whole = pullback(cotangents)
-    for asked in combinations(range(len(moving)), data.draw(st.integers(1, len(moving)))):
-
-        def of_some(*given, asked=asked):
-            return function(*[given[asked.index(i)] if i in asked else x for i, x in enumerate(moving)])
-
-        part = tg.vjp(of_some, *[moving[i] for i in asked])[1](cotangents)
-        assert_same(part, [whole[i] for i in asked], 1e-5 if SINGLE in dtypes else 1e-12, 1e-6)
-        tangents = tg.jvp(of_some, [moving[i] for i in asked], [moves[i] for i in asked])[1]
-        still = [moves[i] if i in asked else np.zeros_like(x) for i, x in enumerate(moving)]
-        parts = zip(tg.jvp(function, moving, still)[1], value, strict=True)
-        expected = [np.asarray(t, np.asarray(v).dtype) for t, v in parts]
-        assert_same(tangents, expected, 1e-5 if SINGLE in dtypes else 1e-12, 1e-6)
-
-
-@DIFFERENTIABLE
-@given(st.data())
-def test_cotangents_of_two_uses_add_up(spec, data):
-    flat = FlatCall(spec, data.draw(spec.calls))
-    u, v = (weights(flat(*flat.leaves), seed) for seed in (1, 2))
-    function, moving = flat.among(flat.leaves)
-    both = tg.vjp(lambda *given: [*function(*given), *function(*given)], *moving)[1]([*u, *v])
-    parts = zip(pulled(flat, flat.leaves, u), pulled(flat, flat.leaves, v), strict=True)
-    assert_same(both, [a + b for a, b in parts], 1e-11, 1e-12)
-
-
-@pytest.mark.parametrize("spec", [s for s in SMOOTH if not PRIMITIVES[s.name].multiple], ids=str)
-@given(st.data())
-def test_nothing_is_computed_for_what_is_not_asked(spec, data):
-    flat = FlatCall(spec, data.draw(spec.calls))
-    primitive, ans = PRIMITIVES[spec.name], flat(*flat.leaves)
-    for asked, leaf in enumerate(flat.leaves):
-        if len(flat.leaves) > 1 and isinstance(leaf, np.ndarray):
-            slots = [5 if i == asked else -1 for i in range(len(flat.leaves))]
-            found = primitive.pull(weights(ans)[0], ans[0], flat.leaves, flat.call.options, slots)
-            assert [part is not None for part in found] == [i == asked and i in flat.moving for i in range(len(slots))]
-
-
-@EVERY
-@given(st.data())
-def test_layout_in_memory_does_not_matter_and_nothing_is_written(spec, data):
-    flat = FlatCall(spec, data.draw(spec.calls))
-    leaves = [
-        laid_out(x, data.draw(st.sampled_from(LAYOUTS))) if isinstance(x, np.ndarray) else x for x in flat.leaves
-    ]
-    for x in leaves:
-        if isinstance(x, np.ndarray):
-            x.flags.writeable = False
-    assert_same(flat(*leaves), flat(*flat.leaves))
-    if flat.moving:
-        cotangents = weights(flat(*flat.leaves))
-        for u in cotangents:
-            u.flags.writeable = False
-        assert_same(pulled(flat, leaves, cotangents), pulled(flat, flat.leaves, cotangents))
-        moves = weights([flat.leaves[i] for i in flat.moving])
-        assert_same(pushed(flat, leaves, moves), pushed(flat, flat.leaves, moves))
-
-
-def flag_choices(flat, data):
-    """Every choice of arguments to map over; of many arguments one random choice."""
-    arrays = [isinstance(x, np.ndarray) for x in flat.leaves]
-    if sum(arrays) > 3:
-        drawn = [is_array and data.draw(st.booleans()) for is_array in arrays]
-        return [tuple(drawn)] if any(drawn) else [tuple(arrays)]
-    return [flags for flags in product(*[(True, False) if a else (False,) for a in arrays]) if any(flags)]
-
-
-@EVERY
-@given(st.data())
-def test_vmap_is_a_loop(spec, data):
-    flat = FlatCall(spec, data.draw(spec.calls))
-    size, seed = data.draw(st.sampled_from([2, 1, 3])), data.draw(st.integers(0, 99))
-    for flags in flag_choices(flat, data):
-        check_vmap(flat, flat, flags, size, seed)
-
-
-@DIFFERENTIABLE
-@given(st.data())
-def test_derivatives_under_vmap_are_a_loop(spec, data):
-    flat = FlatCall(spec, data.draw(spec.calls))
-    size, seed = data.draw(st.sampled_from([2, 1, 3])), data.draw(st.integers(0, 99))
-    cotangents = weights(flat(*flat.leaves))
-    moves = weights([flat.leaves[i] for i in flat.moving])
-
-    def derivatives(*leaves):
-        return [*pulled(flat, leaves, cotangents), *pushed(flat, leaves, moves)]
-
-    check_vmap(derivatives, flat, data.draw(st.sampled_from(flag_choices(flat, data))), size, seed, 1e-11)
-
-
-@EVERY
-@given(st.data())
-def test_abstract_evaluation_gives_the_shape_and_dtype_of_numpy(spec, data):
-    flat = FlatCall(spec, data.draw(spec.calls))
-    dtype = data.draw(st.sampled_from([SINGLE, DOUBLE]))
-    leaves = [x.astype(dtype) if i in flat.moving else x for i, x in enumerate(flat.leaves)]
-    numbers = [i for i, x in enumerate(leaves) if not isinstance(x, np.ndarray)]
-    tape = tg.trace(lambda *given: flat(*_with(given, leaves, numbers)))(*_without(leaves, numbers))
-    found = [(value.shape, value.dtype) for _, value in tape.outputs]
-    assert found == [(np.shape(y), np.asarray(y).dtype) for y in flat.reference(*leaves)]
-    assert str(tape).startswith("tape(")
-
-
-def _without(leaves, numbers):
-    return [x for i, x in enumerate(leaves) if i not in numbers]
-
-
-def _with(given, leaves, numbers):
-    given = iter(given)
-    return [x if i in numbers else next(given) for i, x in enumerate(leaves)]
-
-
-@EVERY
-@given(st.data())
-def test_an_empty_batch(spec, data):
-    """vmap over nothing gives nothing, of the right shape."""
-    flat = FlatCall(spec, data.draw(spec.calls))
-    flags = data.draw(st.sampled_from(flag_choices(flat, data)))
-    stacks = batches(flat, 0, 0)
-    given = [s if flag else x for s, x, flag in zip(stacks, flat.leaves, flags, strict=True)]
-    results = tg.vmap(flat, [0 if flag else None for flag in flags])(*given)
-    plain = flat(*flat.leaves)
-    assert [r.shape for r in results] == [(0, *np.shape(y)) for y in plain]
-    assert [r.dtype for r in results] == [np.asarray(y).dtype for y in plain]
+def test_the_table_counts_them():
+    text = table()
+    assert f"{sum(len(properties_of(spec)) for spec in SPECS.values())} pairs" in text
+    assert all(str(p) in text for p in PROPERTIES)

@@ -67,6 +67,16 @@ def elementwise(draw: Any, *domains: Any, **options: Any) -> Call:
     return Call(tuple(given), options)
 
 
+@st.composite
+def with_orders(draw: Any, *domains: Any) -> Call:
+    """As :func:`elementwise`; domains ``(low, high)`` give whole numbers of int32."""
+    call = draw(elementwise(*[(*d, ()) if len(d) == 2 else d for d in domains]))
+    return Call(tuple([
+        np.rint(x).astype(np.int32) if len(domain) == 2 else x
+        for x, domain in zip(call.args, domains, strict=True)
+    ]))  # fmt: skip
+
+
 def coarse(count: int) -> st.SearchStrategy[Call]:
     """Arguments of few values, many of them alike, infinite or NaN."""
     values = np.array([0.0, 1.0, -1.0, np.inf, -np.inf, np.nan])
@@ -170,6 +180,15 @@ def reductions(draw: Any, empty: bool = True, single: bool = False) -> Call:
 def along_an_axis(draw: Any) -> Call:
     x = draw(arrays(shapes(min_dims=1, min_side=0)))
     return Call((x,), {"axis": draw(st.sampled_from(range(x.ndim)))})
+
+
+@st.composite
+def sorts(draw: Any) -> Call:
+    """An axis to sort along, wholly or at some places only."""
+    x = draw(arrays(shapes(min_dims=1)))
+    axis = draw(st.sampled_from(range(x.ndim)))
+    places = draw(st.none() | subsets(range(x.shape[axis]), 1))
+    return Call((x,), {"axis": axis, "kind": draw(st.sampled_from([None, "stable"])), "kth": places})
 
 
 @st.composite

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tapegrad as tg
@@ -16,6 +16,7 @@ from tapegrad.symbolic.lesson import Lesson
 from tapegrad.symbolic.marking import Marker
 from tapegrad.symbolic.mistakes import mistakes
 from tapegrad.testing import cells
+from tests.strategies.effort import few
 from tests.symbolic.backward_passes import elman, gru, lstm
 from tests.symbolic.steps import Deep, Memory, SoftmaxRNN
 
@@ -230,7 +231,7 @@ def test_the_tape_is_right_and_a_change_of_it_is_wrong(cell):
     assert [fault.quantity for fault in report.faults] == [report.compared[-1]]
 
 
-@settings(max_examples=15)
+@few()
 @given(cells(), st.integers(0, 2**32 - 1))
 def test_the_tape_of_random_cells_is_right(cell, seed):
     report = check_backward(of_the_tape(cell), cell, seed=seed, steps=3)

@@ -50,6 +50,8 @@ def derived(**options):
         (lambda: derived(loss=3, target=ROW), OptionError, "loss=3, expected a function"),
         (lambda: derived(target=ROW), OptionError, "give loss= too"),
         (lambda: derived(loss=lambda y, t: y - t, target=ROW), OptionError, r"one number for each row, \(B,\)"),
+        (lambda: derived(loss=squared, target=np.zeros((1, 7))), ShapeError, r"target of shape \(B, 7\).*give an exam"),
+        (lambda: derived(loss=squared, target=np.zeros(())), ShapeError, r"a number without axes; .*np\.zeros\(\(1"),
         (lambda: derived(loss=lambda y, t: np.mean((y - t) ** 2), target=ROW), OptionError, "averages over the rows"),
     ],
 )

@@ -16,6 +16,7 @@ from tapegrad.symbolic.counterexample import Counterexample
 from tapegrad.symbolic.intervals import Interval
 from tapegrad.symbolic.norms import Norms
 from tapegrad.testing import cells
+from tests.strategies.effort import some
 from tests.symbolic.measuring import SQUARE, Drawn, additive, cell_of, leaky, linear, residual
 
 EVERY = pytest.mark.parametrize("variant", variants(), ids=str)
@@ -46,7 +47,9 @@ def test_gamma_step_never_exceeds_its_bound(variant, seed, weights, states):
     assert Drawn(cell, np.random.default_rng(seed), weights, states).excess(derivation) <= ROUNDING
 
 
-@given(cell=cells(smooth=False), seed=SEEDS, weights=SIZES, states=SIZES)
+@some()
+# What a matrix state adds to itself has no bound as a rule, and the sup is then infinite.
+@given(cell=cells(smooth=False, max_memories=0), seed=SEEDS, weights=SIZES, states=SIZES)
 def test_gamma_step_of_a_drawn_cell_never_exceeds_its_bound(cell, seed, weights, states):
     derivation = derive(cell)
     assert derivation.bound.gamma_step.bound != sympy.oo

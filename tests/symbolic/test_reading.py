@@ -59,7 +59,7 @@ def test_the_equations_grow_with_the_step_and_no_faster(helper):
     def length(depth):
         return len(derive((Helped if helper else Deep)(3, 3, depth)).text())
 
-    assert length(24) < 2.5 * length(12)
+    assert length(12) < 2.5 * length(6)
 
 
 def test_a_step_that_is_no_cell():

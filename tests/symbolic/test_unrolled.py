@@ -7,7 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tapegrad as tg
@@ -21,6 +21,7 @@ from tapegrad.symbolic.scalar_expressions import Expressions
 from tapegrad.symbolic.scalars import run_tape
 from tapegrad.testing import cells
 from tests.cells.drawing import random_params, random_state
+from tests.strategies.effort import few
 from tests.symbolic.proving import draw_inputs, sequence
 from tests.symbolic.steps import Deep, Memory, SoftmaxRNN
 
@@ -130,7 +131,7 @@ def test_expressions_are_the_loop_and_the_printed_equations_to_thirty_digits(var
         assert worst([np.reshape(made, expected.shape)], [expected]) < CLOSE
 
 
-@settings(max_examples=12)
+@few()
 @given(cells(max_states=2, max_size=2), st.integers(0, 2**32 - 1), st.booleans())
 def test_random_cells_to_thirty_digits(cell, seed, looped):
     close_to_the_tape(Problem(cell, np.random.default_rng(seed), 2), looped)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tapegrad import pytree
@@ -148,7 +148,6 @@ def test_inverse_sqrt_is_constant_and_then_falls():
     assert [schedule(n) for n in (0, 99, 399)] == pytest.approx([0.2, 0.2, 0.1])
 
 
-@settings(max_examples=25)
 @given(st.integers(0, 9))
 def test_a_restored_state_continues_the_schedule(stop):
     gradients, optimizer = np.linspace(-1, 1, 10), Adam(InverseSqrt(0.1, 3))

@@ -1,0 +1,36 @@
+"""All rows of the surface."""
+
+from tests.surface import (
+    convolution,
+    elementwise,
+    linalg,
+    ordering,
+    products,
+    reductions,
+    shapes,
+    special,
+)
+from tests.surface.rows import found
+
+FAMILIES = [
+    elementwise,
+    reductions,
+    ordering,
+    shapes,
+    products,
+    linalg,
+    special,
+    convolution,
+]
+EVERY = [row for family in FAMILIES for row in family.ROWS]
+
+
+def is_there(row):
+    """Whether this version of NumPy has the function: ``matvec`` came with 2.2; or SciPy is there."""
+    try:
+        return bool(found("numpy", row.name))
+    except (AttributeError, ImportError):
+        return False
+
+
+ROWS = [row for row in EVERY if is_there(row)]
