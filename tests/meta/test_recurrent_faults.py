@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("nothing_remembered")
 
 
 def by_cell(cell):
-    """Without masks and second derivatives, whose loops have other ports; tests/meta/test_check_cell_masks.py has them."""
+    """Without masks and second derivatives: tests/meta/test_check_cell_masks.py has those."""
     check_cell(cell, oracles=("tape", "broken"), steps=4, batch=2, masks=False, order=1)
 
 
