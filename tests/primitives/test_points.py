@@ -65,6 +65,30 @@ def test_a_power_of_zero_does_not_move_with_its_exponent():
         np.testing.assert_array_equal(pullback(np.ones(2))[0], 0.0)
 
 
+def test_second_derivatives_where_an_argument_is_zero():
+    def second(f, x, y):
+        return tg.hessian(lambda z: f(z[0], z[1]))(np.array([x, y]))
+
+    np.testing.assert_array_equal(second(np.hypot, 0.0, 4.0), [[0.25, 0.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(second(np.hypot, 4.0, 0.0), [[0.0, 0.0], [0.0, 0.25]])
+    np.testing.assert_array_equal(second(np.hypot, 0.0, 0.0), np.zeros((2, 2)))
+    np.testing.assert_array_equal(second(PRIMITIVES["xlogy"], 0.0, 4.0), [[0.0, 0.25], [0.25, 0.0]])
+    np.testing.assert_array_equal(second(PRIMITIVES["xlog1py"], 0.0, 3.0), [[0.0, 0.25], [0.25, 0.0]])
+
+
+def test_a_cotangent_that_is_zero_can_be_differentiated():
+    pullback = tg.vjp(np.hypot, 3.0, 4.0)[1]
+    slopes = tg.jvp(pullback, (0.0,), (1.0,))[1]
+    np.testing.assert_allclose(slopes, [0.6, 0.8], rtol=1e-15)
+
+
+def test_reductions_of_python_numbers():
+    for name in ("max", "min", "sum"):
+        f = lambda x, name=name: PRIMITIVES[name](x, axis=(), keepdims=False)  # noqa: E731
+        assert tg.grad(f)(2.0) == 1.0
+        assert tg.jvp(f, (2.0,), (3.0,))[1] == 3.0
+
+
 def test_infinite_python_numbers():
     x = np.array([-np.inf, 0.0])
     np.testing.assert_array_equal(tg.vjp(lambda x: np.logaddexp(x, -np.inf), x)[1](np.ones(2))[0], [0.5, 1.0])

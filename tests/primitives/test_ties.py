@@ -20,9 +20,21 @@ from tests.primitives.test_linalg import (
 
 INF = np.inf
 TALL = LOW @ np.eye(4) + np.outer(np.arange(5.0), np.arange(4.0) ** 2)  # of rank 3
+SMALL = TURN @ np.diag([1e-6, 1e-6, 1e-6, 3.0]) @ TURN.T  # equal to the rounding of the largest
 SINGULAR = TURN @ np.diag([4.0, 3.0, 1.5, 0.0]) @ TURN[::-1]
-VECTORS = [(projection, REPEATED), (polar, TURN), (polar, np.eye(4)), (column_space, LOW), (row_space, LOW),
-           (row_space, LOW.T[:, :4].copy())]  # fmt: skip
+
+
+def nearly(vectors):
+    """A function of the space of the first two, and of rounding of all of them."""
+    first = vectors[:, :2]
+    rounding = 1e-18 * np.sum(vectors * np.cos(np.arange(20.0)).reshape(5, 4))
+    return np.sum(first @ first.T * np.arange(25.0).reshape(5, 5) ** 0.5) + rounding
+
+
+VECTORS = [(projection, REPEATED), (projection, SMALL), (polar, TURN), (polar, np.eye(4)), (column_space, LOW),
+           (row_space, LOW), (row_space, LOW.T[:, :4].copy()),
+           (lambda a: nearly(np.linalg.svd(a, full_matrices=False)[0]), LOW),
+           (lambda a: nearly(np.linalg.svd(a, full_matrices=False)[2].T), LOW.T.copy())]  # fmt: skip
 
 
 # ---- the parts of the quotient ----
@@ -31,7 +43,7 @@ VECTORS = [(projection, REPEATED), (polar, TURN), (polar, np.eye(4)), (column_sp
 def test_what_is_rounding(dtype, n, k):
     """Ten units for each row or column of the longer side, of the largest value, and of the largest term."""
     unit = 10.0 * max(n, k) * float(np.finfo(dtype).eps)
-    size, scale = (np.full((2, 1, 1), largest, dtype) for largest in (8.0, 0.25))
+    size, scale = (np.full((7, 1, 1), value, dtype) for value in (8.0, 0.25))
     edges = [dtype(8.0 * unit), -dtype(8.0 * unit), dtype(0.0)]
     beyond = [sign * np.nextafter(dtype(8.0 * unit), dtype(INF)) for sign in (1, -1)]
     for numerator, at_equal in (
@@ -39,8 +51,8 @@ def test_what_is_rounding(dtype, n, k):
         (np.nextafter(dtype(0.25 * unit), dtype(INF)), np.nan),
         (dtype(1.0), np.nan),
     ):
-        for x in (np.full((2, n, k), sign * numerator) for sign in (1, -1)):
-            gap = np.full((2, n, k), dtype(3.0))
+        for x in (np.full((7, n, k), sign * numerator) for sign in (1, -1)):
+            gap = np.full((7, n, k), dtype(3.0))
             for edge in edges:
                 gap[1, 0, 1] = edge
                 expected = x / dtype(3.0)
@@ -69,7 +81,7 @@ def test_differences_and_sums_of_pairs():
 # ---- scales ----
 @pytest.mark.parametrize("factor", [1e-9, 1.0, 1e9])
 @pytest.mark.parametrize(("function", "a"), [
-    (np.linalg.eigh, REPEATED), (np.linalg.eigh, np.eye(3)), *[
+    *[(np.linalg.eigh, a) for a in (REPEATED, SMALL, np.eye(3))], *[
         (lambda a: np.linalg.svd(a, full_matrices=False), a) for a in (TURN, LOW, LOW.T, np.eye(4)[:, :3], np.eye(3, 4))
     ]])  # fmt: skip
 def test_a_matrix_that_is_scaled_keeps_its_vectors(function, a, factor):
@@ -79,11 +91,15 @@ def test_a_matrix_that_is_scaled_keeps_its_vectors(function, a, factor):
         np.testing.assert_allclose(move, expected, rtol=1e-9, atol=1e-11 * factor)
 
 
-@pytest.mark.parametrize("factor", [1e-9, 1e9])
+@pytest.mark.parametrize("factor", [1e-20, 1e20])
 @pytest.mark.parametrize(("f", "a"), VECTORS)
-def test_what_counts_as_equal_does_not_depend_on_the_scale_of_the_function(f, a, factor):
-    expected = factor * tg.grad(f)(a)
-    np.testing.assert_allclose(tg.grad(lambda a: factor * f(a))(a), expected, rtol=1e-6, atol=1e-9 * factor)
+def test_what_counts_as_equal_does_not_depend_on_scales(f, a, factor):
+    """Neither on that of the function, nor on that of the matrix."""
+    expected = tg.grad(f)(a)
+    assert np.all(np.isfinite(expected))
+    atol = 1e-9 * np.max(np.abs(expected))
+    np.testing.assert_allclose(tg.grad(lambda a: factor * f(a))(a) / factor, expected, rtol=1e-6, atol=atol)
+    np.testing.assert_allclose(tg.grad(f)(factor * a) * factor, expected, rtol=1e-6, atol=atol)
 
 
 @pytest.mark.parametrize(("f", "a"), VECTORS)
