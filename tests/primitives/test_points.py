@@ -76,6 +76,12 @@ def test_second_derivatives_where_an_argument_is_zero():
     np.testing.assert_array_equal(second(PRIMITIVES["xlog1py"], 0.0, 3.0), [[0.0, 0.25], [0.25, 0.0]])
 
 
+def test_logarithms_have_an_infinite_slope_at_zero():
+    with np.errstate(divide="ignore"):
+        for name, pole in (("xlogy", 0.0), ("xlog1py", -1.0)):
+            assert tg.grad(PRIMITIVES[name], 1)(2.0, pole) == np.inf
+
+
 def test_a_cotangent_that_is_zero_can_be_differentiated():
     pullback = tg.vjp(np.hypot, 3.0, 4.0)[1]
     slopes = tg.jvp(pullback, (0.0,), (1.0,))[1]
