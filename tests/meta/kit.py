@@ -1,7 +1,8 @@
 """The kit, as it is held against a mutant: the checkers on a row's calls, its special points, and its properties.
 
-The quick checks come first. What passes them meets every property of ``tests/primitives``, on draws that Hypothesis
-made once and that are then used again, so that one mutant costs milliseconds.
+It comes in stages, the quick checks first. What passes them meets the tests of special points, those of the family
+too, and every property of ``tests/primitives``, on draws that Hypothesis made once and that are then used again, so
+that one mutant costs milliseconds.
 """
 
 from __future__ import annotations
@@ -105,13 +106,14 @@ def stages(rows: dict[str, set[str]]) -> Iterator[Checks]:
     """All checks of the rows, cheap ones first. Each stage must be taken while nothing is broken: it draws then."""
     yield quick(rows)
     yield Checks(check for row, roles in _some(rows) for check in _in_every_dtype(row, roles))
-    yield Checks(check for family in sorted({PRIMITIVES[row].family for row in rows}) for check in special(family))
     yield Checks(check for row, roles in rows.items() for check in _on_row(row, roles))
     for row, roles in _some(rows):
         yield Checks(_on_calls(row, roles, general_examples(row)[2 : 24 if len(rows) > MANY else None]))
+    yield Checks(check for row, roles in _some(rows) for check in _drawn_points(row, roles))
+    yield Checks(check for family in sorted({PRIMITIVES[row].family for row in rows}) for check in special(family))
+    for row, roles in _some(rows):
         for made in properties_of(SPECS[row]):
             yield Checks(_property(made, row, roles))
-        yield Checks(_drawn_points(row, roles))
 
 
 def _quick(rows: dict[str, set[str]]) -> Iterator[Callable[[], Any]]:
