@@ -90,11 +90,9 @@ def linear_in_the_cotangent_and_in_the_tangent(spec, flat, data):
 
 def mixes(spec, flat):
     """Every choice of dtypes for the leaves; of many leaves one is unlike the others at most."""
-    count = len(flat.leaves)
-    if not spec.mixed or count > 3:
-        alike = [(dtype,) * count for dtype in (SINGLE, DOUBLE)]
-        return alike if not spec.mixed else [*alike, (SINGLE, *alike[1][1:]), (DOUBLE, *alike[0][1:])]
-    return list(product([SINGLE, DOUBLE], repeat=count))
+    choices = product([SINGLE, DOUBLE], repeat=len(flat.leaves))
+    most = 1 if len(flat.leaves) > 3 else 3
+    return [m for m in choices if min(m.count(SINGLE), m.count(DOUBLE)) <= (most if spec.mixed else 0)]
 
 
 @of(every)
