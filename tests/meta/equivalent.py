@@ -32,7 +32,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "registry.is_inexact": {
         "if isinstance(value, float): ... -> (nothing)": "no result of a cast is a Python number",
-        "True -> False": "no result of a cast is a Python number",
         "getattr(value, 'dtype', None) -> getattr(value, 'dtype')": "no result of a cast is a Python number",
         "dtype is not None and dtype.kind in 'fc' -> dtype.kind in 'fc'": "no result of a cast is a Python number",
         "dtype -> value": "no result of a cast is a Python number",
@@ -44,8 +43,6 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "elementwise.Elementwise.batch": {"flag and missing -> flag": NO_OPERATION},
     "elementwise.Cast.pull": {"ans -> g": "a cotangent has the dtype of its result"},
     "elementwise.power_base": {
-        "if isinstance(y, (int, float)): ... -> (nothing)": FASTER,
-        "y -> x": FASTER,
         "(int, float) -> (float, int)": ORDER,
         "2 * x if y == 2 else y * x ** (y - 1) if y else 0.0 -> y * x ** (y - 1) if y else 0.0": FASTER,
         "np.logical_and(np.equal(x, 0), np.equal(y, 0)) -> np.logical_and(np.equal(y, 0), np.equal(x, 0))": ORDER,

@@ -26,15 +26,15 @@ def planted(rule, mutant, checks):
 
 
 def survivors(rule, made, listed):
-    """The mutants that no stage of the kit catches; those that are listed meet the first alone."""
-    left = made
+    """The mutants that no stage of the kit catches; those that are listed meet the first two alone."""
+    left, every = made, settings.default.max_examples > 1000
     for number, checks in enumerate(kit.stages(rule.rows)):
         # That the listed ones pass everything is seen with many examples, since it takes long.
-        meant = [m for m in left if m.text not in listed or number == 0 or settings.default.max_examples > 1000]
-        caught = [m for m in meant if planted(rule, m, checks)]
-        left = [m for m in left if m not in caught]
-        if all(m.text in listed for m in left) and settings.default.max_examples <= 1000:
+        thorough = every or number < 2
+        if not thorough and all(m.text in listed for m in left):
             break
+        caught = [m for m in left if (thorough or m.text not in listed) and planted(rule, m, checks)]
+        left = [m for m in left if m not in caught]
     return left
 
 
