@@ -52,7 +52,7 @@ ARITHMETIC = [
     unary("absolute", away_from=(0.0,),
           points=(Point((0.0,), (0.0,)), Point((-0.0,), (0.0,)), Point((-INF,), (-1.0,)))),
     binary("hypot", (-2.0, 2.0, (0.0,)), (-2.0, 2.0, (0.0,)), points=(
-        Point((0.0, 0.0), (0.0, 0.0)), Point((3.0, 0.0), (1.0, 0.0)), Point((3.0, -4.0), (0.6, -0.8)))),
+        Point((0.0, 0.0), (0.0, 0.0)), Point((1.0, 0.0), (1.0, 0.0)), Point((3.0, -4.0), (0.6, -0.8)))),
     binary("maximum", far=apart, points=(Point((1.0, 1.0), (0.5, 0.5)), Point((INF, 1.0), (1.0, 0.0)))),
     binary("minimum", far=apart, points=(Point((1.0, 1.0), (0.5, 0.5)), Point((INF, 1.0), (0.0, 1.0)))),
 ]  # fmt: skip

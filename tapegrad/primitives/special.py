@@ -68,9 +68,8 @@ class SciPyFunction(Elementwise):
 
 
 def ratio(x, y):
-    """x / y, and 0 where x is 0."""
-    zero = np.equal(x, 0)
-    return np.where(zero, 0.0, x / np.where(zero, 1.0, y))
+    """x / y, and 0 where both are 0."""
+    return x / np.where(np.logical_and(np.equal(x, 0), np.equal(y, 0)), 1.0, y)
 
 
 # ---- the error function and the normal distribution ----

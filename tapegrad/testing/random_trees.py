@@ -32,7 +32,7 @@ class Frozen:
 
 
 KINDS = ("dict", "list", "tuple", "namedtuple", "dataclass", "None", "float")
-KEYS = ("W", "b", "U", "a", "W_10", "W_9")
+KEYS = ("W", "U", "b", "a", "W_10", "W_9")  # the first two are not sorted: two show what a wrong order does
 DEPTH = 5  # of containers in each other
 
 

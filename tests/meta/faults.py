@@ -176,7 +176,7 @@ EQUIVALENT = {
     if not reads_ans(row.name, rule)
 } | {
     (f"{mode}: swapped operands", "add"): "both partial derivatives of a sum are 1" for mode in ("rev", "fwd")
-}
+} | {("rev: wrong ans", "cofactors"): "its rule hands ans to push, which does not read it"}
 
 
 def mutants():

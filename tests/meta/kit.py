@@ -1,35 +1,42 @@
 """The kit, as it is held against a mutant: the checkers on a row's calls, its special points, and its properties.
 
-The quick checks come first. What passes them meets every property of ``tests/primitives``, on draws that Hypothesis
-made once and that are then used again, so that one mutant costs milliseconds.
+It comes in stages, the quick checks first. What passes them meets the tests of special points, those of the family
+too, and every property of ``tests/primitives``, on draws that Hypothesis made once and that are then used again, so
+that one mutant costs milliseconds.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from inspect import signature
 from itertools import product
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from tapegrad import loops, structure
 from tapegrad.backends import reference
 from tapegrad.caches import Bounded
 from tapegrad.testing import check_grads
 from tests.meta.faults import examples
-from tests.primitives import test_points
+from tests.meta.recorded import Replayed, collected, hold, of_property
+from tests.primitives import test_linalg, test_points, test_ties
 from tests.primitives.flat import FlatCall, check_vmap
-from tests.primitives.properties import Property, properties_of
-from tests.specs import SMOOTH, SPECS
+from tests.primitives.properties import (
+    Property,
+    mixes,
+    nothing_is_computed_for_what_is_not_asked,
+    properties_of,
+    single_precision_stays_single,
+    some_of_the_arguments_give_their_part_of_the_derivative,
+    values_and_dtypes_are_those_of_numpy,
+)
+from tests.specs import PRIMITIVES, SMOOTH, SPECS
 
 MODES = {"pull": "rev", "augment": "rev", "push": "fwd", "push_with": "fwd"}
-DRAWS = 10  # draws of each property that a mutant meets, if nothing else has caught it
 MANY = 4  # rows that are looked at closely, where more than that go through one function
 SECONDS = 2.0  # of processor time, after which a check counts as one that does not end
 DIFFERENTIABLE = [row.name for row in SMOOTH]
@@ -72,30 +79,39 @@ def fails(check: Callable[[], Any]) -> bool:
     return False
 
 
-def quick(rows: dict[str, set[str]]) -> bool:
-    """Whether one of the first checks fails, for a choice of rows, in the roles in which they reach what was broken.
+class Checks:
+    """Whether one of several checks fails. The one that caught the last mutant comes first for the next."""
 
-    A broken rule may divide by zero. That it warns is not enough here; the properties take a warning for an error.
-    """
-    with np.errstate(all="ignore"):
-        return any(fails(check) for check in _quick(rows))
+    def __init__(self, checks: Iterable[Callable[[], Any]], warnings: bool = True):
+        self.checks, self.warnings = list(checks), warnings
 
-
-class Thorough:
-    """All calls, points and properties of the rows. It is made while nothing is broken, since it draws them then.
-
-    The check that caught the last mutant comes first for the next one.
-    """
-
-    def __init__(self, rows: dict[str, set[str]]):
-        self.checks = list(_thorough(rows))
-
-    def __call__(self, rows: dict[str, set[str]]) -> bool:
-        for place, check in enumerate(self.checks):
-            if fails(check):
-                self.checks.insert(0, self.checks.pop(place))
-                return True
+    def __call__(self) -> bool:
+        # A broken rule may divide by zero. That it warns is not enough for the quick checks; for others it is.
+        with nullcontext() if self.warnings else np.errstate(all="ignore"):
+            for place, check in enumerate(self.checks):
+                if fails(check):
+                    self.checks.insert(0, self.checks.pop(place))
+                    return True
         return False
+
+
+def quick(rows: dict[str, set[str]]) -> Checks:
+    """A few calls and the points of some rows, in the roles in which they reach what is to be broken."""
+    return Checks(_quick(rows), warnings=False)
+
+
+def stages(rows: dict[str, set[str]]) -> Iterator[Checks]:
+    """All checks of the rows, cheap ones first. Each stage must be taken while nothing is broken: it draws then."""
+    yield quick(rows)
+    yield Checks(check for row, roles in _some(rows) for check in _in_every_dtype(row, roles))
+    yield Checks(check for row, roles in rows.items() for check in _on_row(row, roles))
+    for row, roles in _some(rows):
+        yield Checks(_on_calls(row, roles, general_examples(row)[2 : 24 if len(rows) > MANY else None]))
+    yield Checks(check for row, roles in _some(rows) for check in _drawn_points(row, roles))
+    yield Checks(check for family in sorted({PRIMITIVES[row].family for row in rows}) for check in special(family))
+    for row, roles in _some(rows):
+        for made in properties_of(SPECS[row]):
+            yield Checks(_property(made, row, roles))
 
 
 def _quick(rows: dict[str, set[str]]) -> Iterator[Callable[[], Any]]:
@@ -105,14 +121,9 @@ def _quick(rows: dict[str, set[str]]) -> Iterator[Callable[[], Any]]:
         yield from _at_points(row, roles)
 
 
-def _thorough(rows: dict[str, set[str]]) -> Iterator[Callable[[], Any]]:
-    for row, roles in rows.items():
-        yield from _on_calls(row, roles, general_examples(row)[:2])
-        yield from _at_points(row, roles)
-    for row, roles in _some(rows):
-        yield from _on_calls(row, roles, general_examples(row)[2 : 24 if len(rows) > MANY else None])
-        yield from _properties(row, roles)
-    yield from PLAIN
+def _on_row(row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
+    yield from _on_calls(row, roles, general_examples(row)[:2])
+    yield from _at_points(row, roles)
 
 
 def _some(rows: dict[str, set[str]]) -> list[tuple[str, set[str]]]:
@@ -160,13 +171,29 @@ def _at_points(row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
                 SPECS[row], point, dtype)  # fmt: skip
 
 
-# ---- the properties of tests/primitives ----
-def _properties(row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
-    for made in properties_of(SPECS[row]):
-        if roles == {"batch"} and "vmap" not in str(made) and "batch" not in str(made):
-            continue
-        for draws in recorded_property(made, row):
-            yield partial(_held, made, row, draws)
+# ---- the tests of tests/primitives ----
+def _in_every_dtype(row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
+    if roles & set(MODES):
+        spec = SPECS[row]
+        by_dtype = [p for p in properties_of(spec) if p.holds in (values_and_dtypes_are_those_of_numpy,
+                                                                  some_of_the_arguments_give_their_part_of_the_derivative)]
+        alone = [p for p in properties_of(spec) if p.holds in (single_precision_stays_single,
+                                                               nothing_is_computed_for_what_is_not_asked)]
+        call = general_examples(row)[0]
+        for made in alone:
+            yield partial(hold, made, row, [call])
+        for mix in mixes(spec, FlatCall(spec, call)):
+            for made in by_dtype:
+                yield partial(hold, made, row, [call, mix, 1])
+
+
+def _property(made: Property, row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
+    if roles != {"batch"} or "vmap" in str(made) or "batch" in str(made):
+        for draws in of_property(made, row):
+            yield partial(hold, made, row, draws)
+
+
+def _drawn_points(row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
     for test in _tests():
         if roles == {"batch"} and "vmap" not in test.__name__ and "batch" not in test.__name__:
             continue
@@ -174,14 +201,34 @@ def _properties(row: str, roles: set[str]) -> Iterator[Callable[[], Any]]:
             if not hasattr(test, "hypothesis"):
                 yield partial(test, **fixed)
                 continue
-            for draws in recorded(test, row, case):
+            for draws in _recorded(test, row, case):
                 yield lambda test=test, fixed=fixed, draws=draws: _inner(test)(**fixed, data=Replayed(draws))
 
 
-# Tests of single points, which take no row.
-PLAIN = [
-    test for name, test in vars(test_points).items() if name.startswith("test_") and not signature(test).parameters
-]  # fmt: skip
+def special(family: str) -> Iterator[Callable[[], Any]]:
+    """The tests that take no row: those of all families, and those of one."""
+    for module in (*FAMILIES.get(family, ()), test_points):
+        for name, test in vars(module).items():
+            if name.startswith("test_") and getattr(test, "__module__", "") == module.__name__:
+                for fixed in _parameters(test):
+                    if set(signature(test).parameters) == set(fixed):
+                        yield partial(test, **fixed)
+
+
+FAMILIES = {"linalg": (test_ties, test_linalg)}
+
+
+def _parameters(test: Any) -> Iterator[dict[str, Any]]:
+    """What a test is called with; nothing for one that takes rows."""
+    choices = []
+    for mark in getattr(test, "pytestmark", []):
+        names, values = mark.args
+        names = [names] if isinstance(names, str) else list(names)
+        if {"row", "spec"} & set(names):
+            return
+        choices.append([list(zip(names, [value] if len(names) == 1 else value, strict=True)) for value in values])
+    for chosen in product(*choices):
+        yield dict(pair for pairs in chosen for pair in pairs)
 
 
 def _inner(test: Any) -> Callable:
@@ -208,62 +255,7 @@ def _cases(test: Any, row: str) -> list[dict[str, Any]]:
     return [dict(chosen) for chosen in product(*choices)]
 
 
-class Recording:
-    """Hypothesis's ``data``, with what it draws noted down."""
-
-    def __init__(self, data: Any):
-        self.data, self.values = data, []
-
-    def draw(self, strategy: Any) -> Any:
-        self.values.append(self.data.draw(strategy))
-        return self.values[-1]
-
-
-class Replayed:
-    """The same draws again."""
-
-    def __init__(self, values: list):
-        self.values = iter(values)
-
-    def draw(self, strategy: Any) -> Any:
-        return next(self.values)
-
-
-def _held(made: Property, row: str, draws: list) -> None:
-    data = Replayed(draws)
-    made.holds(SPECS[row], FlatCall(SPECS[row], data.draw(None)), data)
-
-
 @cache
-def recorded_property(made: Property, row: str) -> list[list]:
-    """The call that a property is held for, and what else it draws, in DRAWS runs."""
-    found: list[list] = []
-
-    @settings(max_examples=DRAWS, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(st.data())
-    def collect(data: Any) -> None:
-        recording = Recording(data)
-        made.holds(SPECS[row], FlatCall(SPECS[row], recording.draw(SPECS[row].calls)), recording)
-        found.append(recording.values)
-
-    collect()
-    return found
-
-
-@cache
-def recorded(test: Any, row: str, case: int) -> list[list]:
-    """What a property draws, in DRAWS runs."""
-    fixed = _cases(test, row)[case]
-    found: list[list] = []
-
-    @settings(max_examples=DRAWS, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(st.data())
-    def collect(data: Any) -> None:
-        recording = Recording(data)
-        _inner(test)(**fixed, data=recording)
-        found.append(recording.values)
-
-    collect()
-    return found
+def _recorded(test: Any, row: str, case: int) -> list[list]:
+    """What a test of drawn points draws."""
+    return collected(lambda data: _inner(test)(**_cases(test, row)[case], data=data))

@@ -30,6 +30,11 @@ class Loop:
     def run(self) -> list:
         return list(self.inner.run(self.step, self.args, self.length, self.reverse))
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """How many there are of each kind; of loops over masked sequences there are others."""
+        return (self.step.params, self.step.state, self.step.xs, self.step.ys, self.step.sums)
+
     def given(self, place: int, change: Callable) -> Loop:
         """With one argument changed."""
         return replace(self, args=(*self.args[:place], change(self.args[place]), *self.args[place + 1 :]))
@@ -94,15 +99,17 @@ def plant(patch: Any, inner: str, fault: Callable[[Loop], list]) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """``apply`` runs a loop wrongly; it is planted into the loops that go ``backward`` in time, or into the others."""
+    """``apply`` runs a loop wrongly; it is planted into the loops with its ``ports`` that go in its direction."""
 
     kind: str
     what: str
     backward: bool
+    ports: tuple[int, ...]
     apply: Callable[[Loop], list]
 
     def __call__(self, loop: Loop) -> list:
-        return self.apply(loop) if loop.reverse is self.backward else loop.run()
+        meant = loop.reverse is self.backward and loop.ports == self.ports
+        return self.apply(loop) if meant else loop.run()
 
     def __str__(self) -> str:
         return f"{self.kind}, {self.what}"
@@ -160,7 +167,7 @@ def forward_faults(loop: Loop, outs: list) -> Iterator[Fault]:
     """The faults of a loop that goes forward in time, for every port of it."""
 
     def fault(kind: str, what: str, apply: Callable) -> Fault:
-        return Fault(f"forward: {kind}", what, False, apply)
+        return Fault(f"forward: {kind}", what, False, loop.ports, apply)
 
     for i, j in alike(loop.args, range(loop.step.params)):
         yield fault("swapped gates", f"parameters {i} and {j}", lambda loop, i=i, j=j: loop.exchanged(i, j).run())
@@ -181,7 +188,7 @@ def backward_faults(loop: Loop, outs: list) -> Iterator[Fault]:
     """The faults of a loop that goes backward in time."""
 
     def fault(kind: str, what: str, apply: Callable) -> Fault:
-        return Fault(f"backward: {kind}", what, True, apply)
+        return Fault(f"backward: {kind}", what, True, loop.ports, apply)
 
     for i, j in alike(loop.args, range(loop.step.params)):
         yield fault("swapped gates", f"parameters {i} and {j}", lambda loop, i=i, j=j: loop.exchanged(i, j).run())
@@ -215,7 +222,7 @@ def masks(loop: Loop) -> Iterator[Fault]:
     for k in loop.xs:
         if loop.args[k].dtype == np.bool_:
             for name, change in (("all true", np.ones_like), ("all false", np.zeros_like), *ROLLS.items()):
-                yield Fault("backward: ignored mask", f"{k}, {name}", True,
+                yield Fault("backward: ignored mask", f"{k}, {name}", True, loop.ports,
                             lambda loop, k=k, c=change: loop.given(k, c).run())  # fmt: skip
 
 

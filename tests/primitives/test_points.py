@@ -65,6 +65,36 @@ def test_a_power_of_zero_does_not_move_with_its_exponent():
         np.testing.assert_array_equal(pullback(np.ones(2))[0], 0.0)
 
 
+def test_second_derivatives_where_an_argument_is_zero():
+    def second(f, x, y):
+        return tg.hessian(lambda z: f(z[0], z[1]))(np.array([x, y]))
+
+    np.testing.assert_array_equal(second(np.hypot, 0.0, 4.0), [[0.25, 0.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(second(np.hypot, 4.0, 0.0), [[0.0, 0.0], [0.0, 0.25]])
+    np.testing.assert_array_equal(second(np.hypot, 0.0, 0.0), np.zeros((2, 2)))
+    np.testing.assert_array_equal(second(PRIMITIVES["xlogy"], 0.0, 4.0), [[0.0, 0.25], [0.25, 0.0]])
+    np.testing.assert_array_equal(second(PRIMITIVES["xlog1py"], 0.0, 3.0), [[0.0, 0.25], [0.25, 0.0]])
+
+
+def test_logarithms_have_an_infinite_slope_at_zero():
+    with np.errstate(divide="ignore"):
+        for name, pole in (("xlogy", 0.0), ("xlog1py", -1.0)):
+            assert tg.grad(PRIMITIVES[name], 1)(2.0, pole) == np.inf
+
+
+def test_a_cotangent_that_is_zero_can_be_differentiated():
+    pullback = tg.vjp(np.hypot, 3.0, 4.0)[1]
+    slopes = tg.jvp(pullback, (0.0,), (1.0,))[1]
+    np.testing.assert_allclose(slopes, [0.6, 0.8], rtol=1e-15)
+
+
+def test_reductions_of_python_numbers():
+    for name in ("max", "min", "sum"):
+        f = lambda x, name=name: PRIMITIVES[name](x, axis=(), keepdims=False)  # noqa: E731
+        assert tg.grad(f)(2.0) == 1.0
+        assert tg.jvp(f, (2.0,), (3.0,))[1] == 3.0
+
+
 def test_infinite_python_numbers():
     x = np.array([-np.inf, 0.0])
     np.testing.assert_array_equal(tg.vjp(lambda x: np.logaddexp(x, -np.inf), x)[1](np.ones(2))[0], [0.5, 1.0])
@@ -91,6 +121,23 @@ def test_narrow_integers_index_long_arrays():
     np.testing.assert_array_equal(np.flatnonzero(found[:, 0]), [3, 172, 299])
     np.testing.assert_array_equal(found[3], [2.0, 2.0])
     assert not tg.vjp(lambda table: table[at[:0]], table)[1](np.ones((0, 2)))[0].any()
+
+
+def test_gradients_of_a_mixed_product_have_the_dtypes_of_its_operands():
+    for dtypes in ((np.float32, np.float64), (np.float64, np.float32)):
+        x, y = (np.ones((2, 2), dtype) for dtype in dtypes)
+        assert [g.dtype for g in tg.vjp(np.matmul, x, y)[1](np.ones((2, 2)))] == [np.dtype(d) for d in dtypes]
+
+
+def test_rows_that_are_read_under_several_names_add_up():
+    x, at = np.linspace(0.1, 0.9, 24).reshape(4, 3, 2), np.array([[-1, 3, 2], [0, -4, 3]])
+    check_grads(lambda x: x[at] * np.cos(x[at[:, ::-1]]), (x,), order=1)
+    check_grads(lambda x: x[at] * np.cos(x[at[0]])[0], (x,), order=1)
+    mapped = tg.vmap(lambda i: tg.take(x, i, axis=2))(at % 2)
+    np.testing.assert_array_equal(mapped, np.stack([x[:, :, i] for i in at % 2]))
+    both = lambda x: PRIMITIVES["scatter"](  # noqa: E731
+        np.ones(3), x.astype(int), np.arange(3), template=("array", "array"), shape=(2, 3))  # fmt: skip
+    assert not tg.vjp(both, np.ones(3))[1](np.ones((2, 3)))[0].any()
 
 
 def test_what_does_not_depend_on_the_batch_is_repeated():

@@ -34,8 +34,9 @@ def equations(draw: Any) -> Call:
     """A stack of matrices, and right sides whose leading axes broadcast with theirs."""
     n, columns, rng = draw(SIDES), draw(st.sampled_from([2, 1, 3, 0])), draw(GENERATORS)
     of_matrices, of_sides = draw(
-        st.sampled_from([((), ()), ((2,), (2,)), ((2,), ()), ((), (2,)), ((2, 1), (3,)), ((1,), (2,)), ((0,), ())])
-    )
+        st.sampled_from([((), ()), ((2,), (2,)), ((2,), ()), ((), (2,)), ((2, 1), (3,)), ((1,), (2,)), ((1, 2), ()),
+                         ((0,), ())])
+    )  # fmt: skip
     a = random_array(rng, (*of_matrices, n, n), low=-0.25, high=0.25)
     return Call((a, random_array(rng, (*of_sides, n, columns))))
 
