@@ -52,6 +52,8 @@ def test_notebooks_are_listed_assert_and_end_with_exercises_and_references(noteb
 # and every cell and backend would be registered twice.
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_docstring_examples(name):
+    if name.startswith("tapegrad.testing.by_"):  # another library, which the tests can do without
+        pytest.importorskip(name.removeprefix("tapegrad.testing.by_"))
     module = importlib.import_module(name)
     result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     assert result.failed == 0

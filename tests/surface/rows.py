@@ -55,6 +55,8 @@ class Row:
         For "autograd" or "jax" the reason why they are not compared: they lack the function, or differ on purpose.
     spelled : dict of str to callable
         For "autograd" or "jax" another spelling of the same function.
+    since : str
+        The version of NumPy from which it can be called so.
     like : callable, optional
         The same by other means, for a function of tapegrad's own.
     """
@@ -68,6 +70,7 @@ class Row:
     mixed: bool = True
     unlike: dict[str, str] = field(default_factory=dict)
     spelled: dict[str, Callable] = field(default_factory=dict)
+    since: str = "2.0"
     like: Callable | None = None
 
     def __str__(self) -> str:

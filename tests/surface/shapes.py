@@ -26,7 +26,7 @@ def joined(draw, none=False):
 
 
 RESHAPING = [
-    Row("reshape", calls.reshapes()),
+    Row("reshape", calls.reshapes(), use=lambda f, x, shape: f(x, shape)),
     Row("reshape", fixed((4, 6)), "with -1", use=lambda f, x: (f(x, (-1, 3)), f(x, -1), f(x, (2, -1, 4)))),
     Row("reshape", fixed((4, 6)), "in Fortran's order", use=lambda f, x: f(x, (3, 8), order="F")),
     Row("ravel", with_options(choosing(order=[..., "C", "F"]), dims=0)),

@@ -1,5 +1,7 @@
 """All rows of the surface."""
 
+import numpy as np
+
 from tests.surface import (
     convolution,
     elementwise,
@@ -27,6 +29,8 @@ EVERY = [row for family in FAMILIES for row in family.ROWS]
 
 def is_there(row):
     """Whether this version of NumPy has the function: ``matvec`` came with 2.2; or SciPy is there."""
+    if np.lib.NumpyVersion(np.__version__) < f"{row.since}.0":
+        return False
     try:
         return bool(found("numpy", row.name))
     except (AttributeError, ImportError):
