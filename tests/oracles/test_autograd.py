@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracles.compared import compare
+from tests.strategies.effort import few
 from tests.surface.tables import ROWS
 
 autograd = pytest.importorskip("autograd")
 
 COMPARED = [row for row in ROWS if row.order and "autograd" not in row.unlike]
-FEWER = settings(max_examples=max(settings().max_examples // 25, 3))
 
 
 def gradients(function, leaves, moving, cotangents):
@@ -29,7 +29,7 @@ def gradients(function, leaves, moving, cotangents):
 
 
 @pytest.mark.parametrize("row", COMPARED, ids=str)
-@FEWER
+@few()
 @given(st.data())
 def test_values_and_gradients_are_those_of_autograd(row, data):
     compare(row, data.draw(row.calls), "autograd", gradients)

@@ -28,7 +28,7 @@ def some(*parent: settings, **options: Any) -> settings:
 
 
 def few(*parent: settings, **options: Any) -> settings:
-    """For all oracles at once, and exact arithmetic."""
+    """For all oracles at once, exact arithmetic, and compositions of what is drawn fully elsewhere."""
     return settings(*parent, max_examples=examples("few"), **options)
 
 

@@ -2,24 +2,24 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tapegrad as tg
 from tapegrad.testing import check_grads
 from tests.primitives.flat import FlatCall, assert_same, check_vmap, pulled, weights
 from tests.primitives.properties import flag_choices
+from tests.strategies.effort import few
 from tests.surface.tables import ROWS
 
 EVERY = pytest.mark.parametrize("row", ROWS, ids=str)
 SMOOTH = pytest.mark.parametrize("row", [row for row in ROWS if row.order], ids=str)
 CONSTANT = pytest.mark.parametrize("row", [row for row in ROWS if not row.order], ids=str)
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-FEWER = settings(max_examples=max(settings().max_examples // 12, 4))  # the primitives below are drawn from fully
 
 
 @SMOOTH
-@FEWER
+@few()
 @given(st.data())
 def test_derivatives_of_both_orders_in_both_modes(row, data):
     flat = FlatCall(row, data.draw(row.calls))
@@ -27,7 +27,7 @@ def test_derivatives_of_both_orders_in_both_modes(row, data):
 
 
 @CONSTANT
-@FEWER
+@few()
 @given(st.data())
 def test_without_a_derivative_the_gradient_is_zero(row, data):
     flat = FlatCall(row, data.draw(row.calls))
@@ -36,7 +36,7 @@ def test_without_a_derivative_the_gradient_is_zero(row, data):
 
 
 @EVERY
-@FEWER
+@few()
 @given(st.data())
 def test_values_and_dtypes_are_those_of_numpy(row, data):
     """While differentiated; float32, float64 and a mix of them. A gradient has the dtype of its primal."""
@@ -59,7 +59,7 @@ def test_values_and_dtypes_are_those_of_numpy(row, data):
 
 
 @EVERY
-@FEWER
+@few()
 @given(st.data())
 def test_traced_on_shapes_alone_it_is_the_same(row, data):
     """What ``scan``, ``checkpoint`` and ``trace`` see; and the tape, run."""
@@ -75,7 +75,7 @@ def test_traced_on_shapes_alone_it_is_the_same(row, data):
 
 
 @EVERY
-@FEWER
+@few()
 @given(st.data())
 def test_vmap_is_a_loop(row, data):
     """The function and its gradient, over any choice of the floating arguments."""
