@@ -9,7 +9,10 @@ from tapegrad.testing import CellMismatch, GradientMismatch, check_cell, check_g
 from tests.meta import recurrent
 
 CELLS = {"lstm": LSTM(2, 3), "gru": GRU(2, 3), "elman": Elman(2, 3)}
-INNER = pytest.mark.parametrize("inner", ["reference", "numba"])
+# A fault is planted at the ports of a loop, which are those of any cell: compiled, one cell is enough.
+LOOPS = pytest.mark.parametrize(
+    ("name", "inner"), [*[(name, "reference") for name in CELLS], ("lstm", "numba")], ids=lambda value: value
+)  # fmt: skip
 
 pytestmark = pytest.mark.usefixtures("nothing_remembered")
 
@@ -35,8 +38,7 @@ def fails(check, *given, **options):
     return False
 
 
-@INNER
-@pytest.mark.parametrize("name", CELLS)
+@LOOPS
 def test_faults_of_loops_are_caught(name, inner, count):
     cell = CELLS[name]
     with pytest.MonkeyPatch.context() as patch:
@@ -54,10 +56,11 @@ def test_faults_of_loops_are_caught(name, inner, count):
         by_gradients(cell, ("rev", "fwd"))
 
 
-@INNER
+@pytest.mark.parametrize("inner", ["reference", "numba"])
 def test_masks_that_the_backward_pass_ignores(inner, count):
     options = {"lengths": np.array([2, 4]), "reset": np.array([[0, 0], [1, 0], [0, 1], [0, 0]], bool)}
-    for masked in ({"lengths": options["lengths"]}, {"reset": options["reset"]}, options):
+    each = [{"lengths": options["lengths"]}, {"reset": options["reset"]}]
+    for masked in (options, *(each if inner == "reference" else [])):  # each choice is compiled anew
         with pytest.MonkeyPatch.context() as patch:
             loops = recurrent.seen(patch, inner, lambda masked=masked: by_gradients(CELLS["elman"], **masked))
             faults = list(recurrent.masks(loops[True][0]))

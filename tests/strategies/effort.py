@@ -9,7 +9,7 @@ from hypothesis import settings
 
 PROFILES: dict[str, dict[str, Any]] = {
     "dev": {"max_examples": 30},
-    "ci": {"max_examples": 100, "derandomize": True, "print_blob": True},
+    "ci": {"max_examples": 60, "derandomize": True, "print_blob": True},
     "intense": {"max_examples": 2000},
 }
 # What one example takes, about: hundredths of a second; tenths; and seconds, which is what compiling takes.
