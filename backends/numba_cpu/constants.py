@@ -82,6 +82,7 @@ ARCSINE = {
         0.0065108528477502156, 0.019573888927731476, -0.016294023566971304, 0.031958918713281673,
     ),
 }
+# Also in tapegrad.primitives.error_function, for NumPy; they stand here too since machine code is known by this text.
 ERROR_NEAR = {
     32: (0.128379166, -0.3761262, 0.112833932, -0.026835436, 0.00511598354, -0.000676110853),  # 2 ** -29.3
     64: (  # 2 ** -60.1

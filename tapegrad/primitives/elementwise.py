@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import DtypeError, ShapeError
 from ..tensor import Aval, apply
-from .registry import Primitive, example, is_inexact, like, shape_of
+from .registry import Primitive, aligned, example, is_inexact, like, shape_of
 
 
 def same(g, ans, *args):
@@ -82,14 +82,7 @@ class Elementwise(Primitive):
         return total if total.shape == ans.shape else np.broadcast_to(total, ans.shape)
 
     def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:
-        rank = max(len(shape_of(arg)) - flag for arg, flag in zip(args, flags, strict=True))
-        aligned = []
-        for arg, flag in zip(args, flags, strict=True):
-            missing = rank - (len(shape_of(arg)) - 1)
-            if flag and missing:
-                arg = np.reshape(arg, (size,) + (1,) * missing + shape_of(arg)[1:])
-            aligned.append(arg)
-        return apply(self, aligned, options)
+        return apply(self, aligned(size, args, flags), options)
 
 
 class Cast(Elementwise):

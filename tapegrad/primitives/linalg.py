@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import DtypeError, LinAlgError
 from ..tensor import Aval, apply, complex_refused
-from .registry import Primitive, like, shape_of
+from .registry import Primitive, aligned, like, shape_of
 
 
 def swap(x: Any) -> Any:
@@ -122,14 +122,7 @@ class Solve(Stacked):
         return solve(args[0], moved)
 
     def batch(self, size: int, args: Sequence[Any], flags: Sequence[bool], options: dict) -> Any:
-        rank = max(len(shape_of(arg)) - flag for arg, flag in zip(args, flags, strict=True))
-        aligned = []
-        for arg, flag in zip(args, flags, strict=True):
-            missing = rank - (len(shape_of(arg)) - 1)
-            if flag and missing:
-                arg = np.reshape(arg, (size,) + (1,) * missing + shape_of(arg)[1:])
-            aligned.append(arg)
-        return apply(self, aligned, options)
+        return apply(self, aligned(size, args, flags), options)
 
     def explained(self, error: ValueError, args: Sequence[Any]) -> Exception:
         if not isinstance(error, np.linalg.LinAlgError):

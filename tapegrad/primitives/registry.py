@@ -143,6 +143,18 @@ def front(value: Any, flag: bool, size: int) -> Any:
     return np.broadcast_to(value, (size, *value.shape))
 
 
+def aligned(size: int, args: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
+    """Arguments with a leading batch axis where they are flagged, which broadcast against each other behind it."""
+    rank = max(len(shape_of(arg)) - flag for arg, flag in zip(args, flags, strict=True))
+    made = []
+    for arg, flag in zip(args, flags, strict=True):
+        missing = rank - (len(shape_of(arg)) - 1)
+        if flag and missing:
+            arg = np.reshape(arg, (size,) + (1,) * missing + shape_of(arg)[1:])
+        made.append(arg)
+    return made
+
+
 def example(value: Any) -> Any:
     """A smallest concrete stand-in for an abstract argument, to ask NumPy for a dtype."""
     if isinstance(value, Aval):

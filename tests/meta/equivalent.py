@@ -40,7 +40,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "total if total.shape == ans.shape else np.broadcast_to(total, ans.shape) -> np.broadcast_to(total, ans.shape)":
             NO_OPERATION,
     },
-    "elementwise.Elementwise.batch": {"flag and missing -> flag": NO_OPERATION},
+    "registry.aligned": {"flag and missing -> flag": NO_OPERATION},
     "elementwise.Cast.pull": {"ans -> g": "a cotangent has the dtype of its result"},
     "elementwise.power_base": {
         "(int, float) -> (float, int)": ORDER,
@@ -149,8 +149,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     # ---- linear algebra
     "linalg.swap": {"np.swapaxes(x, -1, -2) -> np.swapaxes(x, -2, -1)": ORDER},
     "linalg.Solve.batch": {
-        "flag and missing -> flag": NO_OPERATION,
-        "apply(self, aligned, options) -> apply(self, aligned)": "it has no options",
+        "apply(self, aligned(size, args, flags), options) -> apply(self, aligned(size, args, flags))": "it has no options",
     },
     "linalg.Slogdet.pull": {"1 -> 2 [3]": SQUARE},
     "linalg.Det.push": {"(-2, -1) -> (-1, -2)": ORDER},
