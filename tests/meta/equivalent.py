@@ -149,7 +149,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     # ---- linear algebra
     "linalg.swap": {"np.swapaxes(x, -1, -2) -> np.swapaxes(x, -2, -1)": ORDER},
     "linalg.Solve.batch": {
-        "apply(self, aligned(size, args, flags), options) -> apply(self, aligned(size, args, flags))": "it has no options",
+        "apply(self, aligned(size, args, flags), options) -> apply(self, aligned(size, args, flags))":
+            "it has no options",
     },
     "linalg.Slogdet.pull": {"1 -> 2 [3]": SQUARE},
     "linalg.Det.push": {"(-2, -1) -> (-1, -2)": ORDER},
