@@ -38,6 +38,18 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+_finished = 0
+
+
+def pytest_runtest_logfinish() -> None:
+    """What has gathered since (examples, reports, compiled code) is passed over as well, now and then."""
+    global _finished
+    _finished += 1
+    if _finished % 250 == 0:
+        gc.collect()
+        gc.freeze()
+
+
 def pytest_terminal_summary(terminalreporter):
     """How many faults the tests in ``tests/meta`` planted, whichever of the processes they ran in."""
     from tests.meta.counts import faults, summary
