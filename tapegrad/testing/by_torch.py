@@ -80,6 +80,8 @@ class Torch(Library):
         return torch.argsort(x, dim=axis, stable=True) if kth is None else self.partitioned()
 
     def do_solve(self, a: Any, b: Any) -> Any:
+        if b.ndim < a.ndim:  # torch would take a stack of vectors where the shapes allow it
+            b = b.reshape((1,) * (a.ndim - b.ndim) + tuple(b.shape))
         return torch.linalg.solve(a, b)
 
     def do_det(self, a: Any) -> Any:

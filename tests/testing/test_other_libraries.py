@@ -40,7 +40,7 @@ def test_every_registered_cell(library, variant):
 @LIBRARY
 @pytest.mark.parametrize("cell", ODD, ids=lambda cell: type(cell).__name__)
 def test_cells_of_the_less_usual_kinds(library, cell):
-    assert not check_cell(cell, oracles=("tape", library)).skipped
+    assert library not in check_cell(cell, oracles=("tape", library)).skipped
 
 
 @LIBRARY
