@@ -17,7 +17,7 @@ from ..primitives import linalg as prim
 from ..primitives.linalg import Stacked
 from ..primitives.reductions import axes_of
 from ..tensor import apply
-from . import products
+from . import norms
 from .common import asarray, refuse
 from .shapes import astype, moveaxis, ravel, reshape, transpose
 
@@ -198,11 +198,11 @@ def qr(a, mode="reduced"):
 
 # ---- norms and what is made of singular values ----
 def norm(x, ord=None, axis=None, keepdims=False):  # noqa: A002
-    """Matrix norms of singular values (2, -2, "nuc"); the others are with the products."""
+    """Matrix norms of singular values (2, -2, "nuc"); the others are in ``norms``."""
     x = asarray(x)
     matrix = len(x.shape) == 2 if axis is None else isinstance(axis, (tuple, list)) and len(axis) == 2
     if not (matrix and isinstance(ord, (int, float, str)) and ord in (2, -2, "nuc")):
-        return products.norm(x, ord, axis, keepdims)
+        return norms.norm(x, ord, axis, keepdims)
     rows, columns = (0, 1) if axis is None else (axes_of(i, len(x.shape))[0] for i in axis)
     s = svdvals(moveaxis(x, (rows, columns), (FIRST, SECOND)))
     made = np.sum(s, axis=-1) if ord == "nuc" else np.max(s, axis=-1) if ord == 2 else np.min(s, axis=-1)

@@ -12,7 +12,6 @@ from ..primitives import contract as products
 from ..primitives.indexing import ARRAY, concrete, scatter
 from ..tensor import apply
 from .common import asarray, refuse
-from .norms import norm as norm
 from .selection import diagonal
 from .shapes import astype, moveaxis, ravel, reshape, transpose
 
