@@ -1,4 +1,4 @@
-"""The cells, one file for each or each family; :class:`Cell` is what a cell is.
+"""The cells, one file for each, by family; :class:`Cell` is what a cell is.
 
 >>> import numpy as np
 >>> cell = LSTM(input_size=8, hidden_size=32)
@@ -10,8 +10,9 @@
 
 from . import initializers as initializers
 from .base import Cell as Cell
-from .elman import Elman as Elman
-from .gru import GRU as GRU
+from .composition import Stacked as Stacked
+from .gated import GRU as GRU
+from .layer import Layer as Layer
 from .lstm import LSTM as LSTM
 from .readout import Linear as Linear
 from .readout import Readout as Readout
@@ -22,7 +23,7 @@ from .registry import cells as cells
 from .registry import find as find
 from .registry import register as register
 from .registry import variants as variants
+from .simple import Elman as Elman
 from .specs import Input as Input
 from .specs import Parameter as Parameter
 from .specs import State as State
-from .stacked import Stacked as Stacked

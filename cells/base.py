@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import operator
-from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any
 
-import numpy as np
-
-from tapegrad import pytree
-from tapegrad.errors import DtypeError, OptionError, StructureError, TapegradError
+from tapegrad.errors import TapegradError
 from tapegrad.scan import loop_of, scan_flat
 
 from .calls import arguments
-from .checks import specification
-from .specs import Input, Parameter, State
+from .layer import Layer
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-class Cell:
+class Cell(Layer):
     """A recurrent cell: subclass it, annotate its options, and write its equations in ``step``.
 
     A subclass becomes a frozen dataclass, so that a cell is a value: it compares and hashes by its
@@ -40,6 +30,7 @@ class Cell:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from tapegrad.cells import Parameter, State
     >>> class Leaky(Cell):
     ...     input_size: int
@@ -63,47 +54,6 @@ class Cell:
     ((4, 3), (5, 4, 3), dtype('float32'))
     """
 
-    __pytree_leaf__ = True
-    source: ClassVar[str] = ""
-
-    def __init_subclass__(cls, *, kw_only: bool = False, **options: Any):
-        super().__init_subclass__(**options)
-        dataclasses.dataclass(frozen=True, kw_only=kw_only)(cls)
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            if field.name.endswith("_size"):
-                object.__setattr__(self, field.name, checked_size(type(self).__name__, field.name, value))
-            if field.type in (bool, "bool") and not isinstance(value, (bool, np.bool_)):
-                raise OptionError(f"{type(self).__name__}: {field.name}={value!r}, expected True or False")
-            try:
-                hash(value)
-            except TypeError:
-                raise OptionError(
-                    f"{type(self).__name__}: option {field.name} is a {type(value).__name__}, expected something "
-                    "hashable; write a tuple for a list, and keep arrays in the parameters or in xs"
-                ) from None
-
-    # ---- what a cell declares ----
-
-    def parameters(self) -> Any:
-        """The learned arrays: a dict from names to :class:`Parameter`, which may be nested."""
-        return {}
-
-    def state(self) -> Any:
-        """What is carried from step to step: a pytree of :class:`State`; None for nothing."""
-        return None
-
-    def inputs(self) -> Any:
-        """What a step is given: a pytree of :class:`Input`, or None to take anything.
-
-        By default vectors of ``input_size``, when the cell has that option. A cell that is given token numbers
-        says so with ``return Input((), dtype=np.int64)``.
-        """
-        size = getattr(self, "input_size", None)
-        return None if size is None else Input((size,))
-
     def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
         """One step for a batch: the equations of the cell, in NumPy.
 
@@ -121,96 +71,6 @@ class Cell:
         raise TapegradError(
             f"{type(self).__name__} has no step; write step(self, params, state, x) that returns (new state, output)"
         )
-
-    # ---- what follows from it ----
-
-    @property
-    def parameter_count(self) -> int:
-        """How many numbers are learned."""
-        return sum(math.prod(parameter.shape) for parameter in specification(self).parameters)
-
-    def init(
-        self,
-        rng: np.random.Generator,
-        dtype: Any = np.float32,
-        *,
-        overrides: Mapping[str, str | float | Callable[..., Any]] | None = None,
-    ) -> Any:
-        """Initial parameters.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator
-        dtype : dtype
-            A floating dtype, for all parameters. One seed gives the same values in each, up to rounding.
-        overrides : dict, optional
-            Other initialisers than the declared ones: from a parameter's name, or a pattern such as
-            ``"*W_hh"``, to what ``Parameter(init=...)`` takes. The last that fits a name counts.
-
-        Returns
-        -------
-        pytree as ``parameters()``, of arrays
-
-        Raises
-        ------
-        OptionError
-            When ``rng`` is no Generator, or a pattern fits no parameter.
-        DtypeError
-            When ``dtype`` is not floating.
-
-        Examples
-        --------
-        >>> from tapegrad.cells import Elman
-        >>> params = Elman(2, 2, "relu").init(np.random.default_rng(0), overrides={"W_hh": "identity"})
-        >>> params["W_hh"]
-        array([[1., 0.],
-               [0., 1.]], dtype=float32)
-        """
-        name = f"{type(self).__name__}.init"
-        if not isinstance(rng, np.random.Generator):
-            raise OptionError(f"{name}: rng={rng!r}, expected a Generator; write np.random.default_rng(seed)")
-        dtype = floating_dtype(name, dtype)
-        spec = specification(self)
-        overrides = dict(overrides or {})
-        unused = set(overrides)
-        leaves = []
-        for path, parameter in zip(spec.names, spec.parameters, strict=True):
-            fitting = [pattern for pattern in overrides if pattern == path or fnmatchcase(path, pattern)]
-            unused.difference_update(fitting)
-            if fitting:
-                parameter = Parameter(parameter.shape, overrides[fitting[-1]])
-            leaves.append(parameter.draw(rng, dtype, path))
-        if unused:
-            raise OptionError(
-                f"{name}: overrides names {sorted(unused)}, which fits no parameter; the parameters are "
-                f"{', '.join(spec.names)}"
-            )
-        return spec.structure.unflatten(leaves)
-
-    def initial_state(self, batch: int, dtype: Any = np.float32) -> Any:
-        """The state before the first step.
-
-        Parameters
-        ----------
-        batch : int
-            B, 0 or more.
-        dtype : dtype
-            A floating dtype, for the states that declare none.
-
-        Returns
-        -------
-        pytree as ``state()``, of arrays (batch, ...)
-        """
-        name = f"{type(self).__name__}.initial_state"
-        dtype = floating_dtype(name, dtype)
-        batch = checked_size(name, "batch", batch, least=0)
-        for state in pytree.leaves(self.state()):
-            if not isinstance(state, State):
-                raise StructureError(
-                    f"{type(self).__name__}.state() holds a {type(state).__name__}, expected State; write "
-                    "State((hidden_size,)), without the batch axis"
-                )
-        return pytree.map(lambda state: np.full((batch, *state.shape), state.init, state.dtype or dtype), self.state())
 
     def __call__(
         self,
@@ -260,25 +120,3 @@ class Cell:
         loop = loop_of(self.step, reverse, backend)
         params, state, xs = arguments(self, loop.token, params, xs, state)
         return scan_flat(loop, params, state, xs, None, lengths, reset, record, checkpoint)
-
-
-def checked_size(name: str, option: str, value: Any, least: int = 1) -> int:
-    """``value`` as a Python integer that is not below ``least``."""
-    try:
-        size = operator.index(value)
-    except TypeError:
-        size = least - 1
-    if size < least or isinstance(value, bool):
-        raise OptionError(f"{name}: {option}={value!r}, expected an integer of at least {least}")
-    return size
-
-
-def floating_dtype(name: str, dtype: Any) -> np.dtype:
-    """``dtype`` as a NumPy dtype of floating point."""
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if dtype is None or kind is None or kind.kind != "f":
-        raise DtypeError(f"{name}: dtype={dtype!r}, expected a floating dtype; give np.float32 or np.float64")
-    return kind

@@ -57,9 +57,9 @@ def arguments(cell: Cell, token: Any, params: Any, xs: Any, state: Any) -> tuple
 
 def _start(cell: Cell, batch: int, dtype: np.dtype) -> Callable[[], Flat]:
     """What makes the initial state at each call; the declared one is only filled in."""
-    from .base import Cell
+    from .layer import Layer
 
-    if type(cell).initial_state is not Cell.initial_state:
+    if type(cell).initial_state is not Layer.initial_state:
         return lambda: flat(cell.initial_state(batch, dtype), "state")
     first = flat(cell.initial_state(batch, dtype), "state")
     leaves, signature = [_repeated(leaf) for leaf in first.leaves], first.signature

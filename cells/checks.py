@@ -13,7 +13,7 @@ from tapegrad.errors import DtypeError, ShapeError, StructureError
 from .specs import Input, Parameter, State
 
 if TYPE_CHECKING:
-    from .base import Cell
+    from .layer import Layer
 
 
 class Specification(NamedTuple):
@@ -25,8 +25,8 @@ class Specification(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def specification(cell: Cell) -> Specification:
-    """The declared parameters of a cell.
+def specification(cell: Layer) -> Specification:
+    """The declared parameters of a cell or layer.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def specification(cell: Cell) -> Specification:
     return Specification(tuple(pytree.paths(declared)), tuple(leaves), structure)
 
 
-def check_call(cell: Cell, params: Any, xs: Any, state: Any) -> tuple[int, np.dtype]:
+def check_call(cell: Layer, params: Any, xs: Any, state: Any) -> tuple[int, np.dtype]:
     """The batch size and the floating dtype of a call; raises when its arguments do not fit."""
     dtype = check_params(cell, params)
     batch, dtype = check_inputs(cell, xs, dtype)
@@ -56,7 +56,7 @@ def check_call(cell: Cell, params: Any, xs: Any, state: Any) -> tuple[int, np.dt
 # ---- parameters ----
 
 
-def check_params(cell: Cell, params: Any) -> np.dtype | None:
+def check_params(cell: Layer, params: Any) -> np.dtype | None:
     """The dtype that all parameters have; None when there are none."""
     spec = specification(cell)
     leaves, structure = pytree.flatten(params)
@@ -101,7 +101,7 @@ def _names_differ(params: Any, structure: pytree.Structure, spec: Specification)
 # ---- inputs ----
 
 
-def check_inputs(cell: Cell, xs: Any, dtype: np.dtype | None) -> tuple[int, np.dtype]:
+def check_inputs(cell: Layer, xs: Any, dtype: np.dtype | None) -> tuple[int, np.dtype]:
     """The batch size of ``xs``, and the floating dtype of the call."""
     declared = cell.inputs()
     leaves, structure = pytree.flatten(xs)
@@ -136,7 +136,7 @@ def check_inputs(cell: Cell, xs: Any, dtype: np.dtype | None) -> tuple[int, np.d
     return length[1], dtype
 
 
-def _wrong_input(cell: Cell, name: str, leaf: Any, spec: Input | None) -> str:
+def _wrong_input(cell: Layer, name: str, leaf: Any, spec: Input | None) -> str:
     wanted = ", ".join(["T", "B", *map(str, spec.shape)] if spec else ["T", "B", "..."])
     text = f"{cell!r}: {name} is {describe(leaf)}, expected shape ({wanted}): time, batch, then one step's input"
     shape = _shape(leaf)
@@ -160,7 +160,7 @@ def _fits(leaf: Any, spec: Input, dtype: np.dtype | None) -> bool:
     return leaf.dtype.kind in "iu" if spec.dtype.kind in "iu" else leaf.dtype == spec.dtype
 
 
-def _wrong_dtype(cell: Cell, name: str, leaf: Any, spec: Input, dtype: np.dtype | None) -> str:
+def _wrong_dtype(cell: Layer, name: str, leaf: Any, spec: Input, dtype: np.dtype | None) -> str:
     text = f"{cell!r}: {name} has dtype {leaf.dtype}, expected"
     if spec.dtype is not None:
         return f"{text} {spec.dtype}; write xs.astype(np.{spec.dtype})"
@@ -174,7 +174,7 @@ def _wrong_dtype(cell: Cell, name: str, leaf: Any, spec: Input, dtype: np.dtype 
 # ---- state ----
 
 
-def check_state(cell: Cell, state: Any, batch: int, dtype: np.dtype) -> None:
+def check_state(cell: Layer, state: Any, batch: int, dtype: np.dtype) -> None:
     """Raises when ``state`` is not one of this cell for ``batch`` sequences."""
     declared: list[State]
     declared, expected = pytree.flatten(cell.state())

@@ -89,7 +89,7 @@ def cells_of(
 
     Examples
     --------
-    >>> list(cells_of("tapegrad.cells.gru", sizes={"GRU": [{}, {"reset_after": True}]}))
+    >>> list(cells_of("tapegrad.cells.gated.gru", sizes={"GRU": [{}, {"reset_after": True}]}))
     ['GRU', 'GRU-reset_after=True']
     """
     return _found("cells_of", module, sizes, leave_out)

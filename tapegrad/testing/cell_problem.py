@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tapegrad.cells import Cell
-from tapegrad.cells.base import checked_size, floating_dtype
 from tapegrad.cells.checks import check_call
+from tapegrad.cells.layer import checked_size, floating_dtype
 
 from .. import pytree
 from ..errors import NonFiniteError, OptionError, TracingError

@@ -100,7 +100,7 @@ def test_a_definition_that_is_run_again_replaces_itself():
 
 @pytest.mark.usefixtures("restored")
 def test_another_class_of_the_same_name_is_refused():
-    with pytest.raises(OptionError, match=r"name of tapegrad\.cells\.lstm\.LSTM already; rename the class"):
+    with pytest.raises(OptionError, match=r"name of tapegrad\.cells\.lstm\.lstm\.LSTM already; rename the class"):
 
         @register()
         class LSTM(Cell):

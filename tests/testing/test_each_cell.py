@@ -138,7 +138,7 @@ def test_sizes_and_instances():
 
 
 def test_of_a_cell_that_draws_the_same_twice_the_labels_differ():
-    assert list(cells_of("tapegrad.cells.gru", sizes={"GRU": [{}, {}]})) == ["GRU", "GRU-1"]
+    assert list(cells_of("tapegrad.cells.gated.gru", sizes={"GRU": [{}, {}]})) == ["GRU", "GRU-1"]
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_of_a_cell_that_draws_the_same_twice_the_labels_differ():
     [
         ({"module": types.ModuleType("empty")}, "each_cell: empty has no cells; expected subclasses of tapegrad.cells"),
         ({"module": "no.such.module"}, "each_cell: no.such.module: cannot import it: ModuleNotFoundError"),
-        ({"sizes": {"Gru": {}}}, "tapegrad.cells.gru has no cell 'Gru'; it has GRU"),
-        ({"leave_out": {"GRU"}}, "leave_out leaves no cell of tapegrad.cells.gru; it has GRU"),
+        ({"sizes": {"Gru": {}}}, "tapegrad.cells.gated.gru has no cell 'Gru'; it has GRU"),
+        ({"leave_out": {"GRU"}}, "leave_out leaves no cell of tapegrad.cells.gated.gru; it has GRU"),
         ({"sizes": {"GRU": 3}}, r"sizes\['GRU'\] has 3; give a dict of its options, or an instance"),
         ({"sizes": {"GRU": {"depth": 3}}}, "GRU cannot be made: TypeError: .*'depth'"),
         ({"sizes": {"GRU": {"hidden_size": 0}}}, "hidden_size=0, expected an integer of at least 1"),
@@ -155,7 +155,7 @@ def test_of_a_cell_that_draws_the_same_twice_the_labels_differ():
 )
 def test_what_is_refused(options, words):
     with pytest.raises(OptionError, match=words):
-        each_cell(**{"module": "tapegrad.cells.gru", **options})
+        each_cell(**{"module": "tapegrad.cells.gated.gru", **options})
 
 
 @each_cell(tapegrad.cells, leave_out={"Stacked"})

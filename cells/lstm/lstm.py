@@ -6,9 +6,9 @@ import numpy as np
 
 from tapegrad.functions import sigmoid
 
-from .base import Cell
-from .registry import register
-from .specs import Parameter, State
+from ..base import Cell
+from ..registry import register
+from ..specs import Parameter, State
 
 
 @register(variants={"": {}, "forget_bias=0": {"forget_bias": 0.0}})

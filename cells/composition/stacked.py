@@ -9,13 +9,13 @@ import numpy as np
 
 from tapegrad.errors import OptionError, ShapeError
 
-from .base import Cell
-from .elman import Elman
-from .gru import GRU
-from .lstm import LSTM
-from .readout import SoftmaxReadout
-from .registry import register
-from .specs import Input
+from ..base import Cell
+from ..gated import GRU
+from ..lstm import LSTM
+from ..readout import SoftmaxReadout
+from ..registry import register
+from ..simple import Elman
+from ..specs import Input
 
 
 def _two_elman(rng: np.random.Generator) -> Stacked:

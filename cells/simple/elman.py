@@ -8,9 +8,9 @@ import numpy as np
 from tapegrad.errors import OptionError
 from tapegrad.functions import relu, sigmoid
 
-from .base import Cell
-from .registry import register
-from .specs import Parameter, State
+from ..base import Cell
+from ..registry import register
+from ..specs import Parameter, State
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": np.tanh, "sigmoid": sigmoid, "relu": relu}
 

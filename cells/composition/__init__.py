@@ -1,0 +1,3 @@
+"""Networks of cells: depth, directions, and what goes in and comes out."""
+
+from .stacked import Stacked as Stacked

@@ -1,0 +1,3 @@
+"""Gated units without a memory of their own: the GRU and its relatives."""
+
+from .gru import GRU as GRU

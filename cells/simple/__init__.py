@@ -1,0 +1,3 @@
+"""Recurrent networks without gates."""
+
+from .elman import Elman as Elman

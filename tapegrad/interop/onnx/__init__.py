@@ -1,0 +1,1 @@
+"""ONNX: its RNN, LSTM and GRU nodes, read and written."""

@@ -1,0 +1,1 @@
+"""PyTorch: its state dicts, and a module made of any cell."""
