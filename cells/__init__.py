@@ -14,6 +14,7 @@ from .composition import Stacked as Stacked
 from .gated import GRU as GRU
 from .layer import Layer as Layer
 from .lstm import LSTM as LSTM
+from .lstm import ProjectedLSTM as ProjectedLSTM
 from .readout import Linear as Linear
 from .readout import Readout as Readout
 from .readout import SigmoidReadout as SigmoidReadout
