@@ -10,6 +10,8 @@
 
 from . import initializers as initializers
 from .base import Cell as Cell
+from .composition import Bidirectional as Bidirectional
+from .composition import Sequential as Sequential
 from .composition import Stacked as Stacked
 from .gated import GRU as GRU
 from .layer import Layer as Layer
