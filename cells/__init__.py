@@ -26,7 +26,12 @@ from .registry import cells as cells
 from .registry import find as find
 from .registry import register as register
 from .registry import variants as variants
+from .simple import Additive as Additive
 from .simple import Elman as Elman
+from .simple import FullyRecurrent as FullyRecurrent
+from .simple import IndRNN as IndRNN
+from .simple import Jordan as Jordan
+from .simple import SoftmaxRNN as SoftmaxRNN
 from .specs import Input as Input
 from .specs import Parameter as Parameter
 from .specs import State as State
