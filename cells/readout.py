@@ -104,7 +104,7 @@ class SoftmaxReadout(Readout):
         return state, softmax(x @ params["W_hy"] + params["b_y"])
 
 
-@register(kind="readout", variants={name: {"activation": name} for name in ("tanh", "relu")})
+@register(kind="readout")
 class Dense(Readout):
     """A feedforward layer, y = phi(h W_hy + b_y): what makes the way into a cell, out of it, or its transition deep.
 

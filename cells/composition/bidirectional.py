@@ -14,7 +14,6 @@ from ..calls import checked
 from ..checks import data_inputs
 from ..gated import GRU
 from ..layer import Layer
-from ..lstm import LSTM
 from ..registry import register
 from ..simple import Elman
 from .joining import checked_layer, drawn, given, noise_inputs, size_of, taken_apart
@@ -29,12 +28,12 @@ MERGES: dict[str, Callable[[Any, Any], Any]] = {
 
 def _two(rng: np.random.Generator) -> Bidirectional:
     m, n, k = rng.permutation(np.arange(1, 5))[:3].tolist()
-    return Bidirectional(LSTM(m, n), Elman(m, k))
+    return Bidirectional(GRU(m, n), Elman(m, k))
 
 
 def _summed(rng: np.random.Generator) -> Bidirectional:
     m, n = rng.permutation(np.arange(1, 5))[:2].tolist()
-    return Bidirectional(GRU(m, n), GRU(m, n), merge="mean")
+    return Bidirectional(Elman(m, n), Elman(m, n), merge="mean")
 
 
 @register(kind="layer", variants={"": _two, "mean": _summed})

@@ -12,7 +12,6 @@ from tapegrad.errors import OptionError, ShapeError
 
 from ..base import Cell
 from ..checks import data_inputs
-from ..gated import GRU
 from ..readout import Dense
 from ..registry import register
 from ..simple import Elman
@@ -30,12 +29,7 @@ def _shortcut(rng: np.random.Generator) -> DeepTransition:
     return DeepTransition((Elman(m, n), Dense(n + m + n, n)), shortcut=True)
 
 
-def _gated(rng: np.random.Generator) -> DeepTransition:
-    m, n = rng.permutation(np.arange(1, 4))[:2].tolist()
-    return DeepTransition((GRU(m, n), GRU(m, n)))
-
-
-@register(variants={"": _plain, "shortcut": _shortcut, "GRU*2": _gated})
+@register(variants={"": _plain, "shortcut": _shortcut})
 class DeepTransition(Cell):
     """Cells through which the state goes one after the other within a step.
 

@@ -13,7 +13,6 @@ from tapegrad import pytree
 from ..base import Cell
 from ..calls import checked
 from ..checks import data_inputs
-from ..gated import GRU
 from ..layer import Layer
 from ..readout import Linear
 from ..registry import register
@@ -27,12 +26,12 @@ from .stacked import Stacked
 
 def _cells(rng: np.random.Generator) -> Sequential:
     a, b, c, d = rng.permutation(np.arange(1, 6))[:4].tolist()
-    return Sequential((GRU(a, b), Elman(b, c), Linear(c, d)))
+    return Sequential((Elman(a, b), Elman(b, c), Linear(c, d)))
 
 
 def _network(rng: np.random.Generator) -> Sequential:
     a, b, c, d = rng.permutation(np.arange(1, 5)).tolist()
-    both = Bidirectional(Elman(a, b), GRU(a, c))
+    both = Bidirectional(Elman(a, b), Elman(a, c))
     return Sequential((both, Dropout(b + c, 0.3), Subsampling(b + c, 2), Elman(b + c, d), Linear(d, 2)))
 
 

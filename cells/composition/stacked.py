@@ -41,12 +41,12 @@ def _mixed(rng: np.random.Generator) -> Stacked:
 
 def _skipping(rng: np.random.Generator) -> Stacked:
     a, b, c = rng.permutation(np.arange(1, 5))[:3].tolist()
-    return Stacked((Elman(a, b), GRU(a + b, c)), skip_input=True, skip_output=True)
+    return Stacked((Elman(a, b), Elman(a + b, c)), skip_input=True, skip_output=True)
 
 
 def _residual(rng: np.random.Generator) -> Stacked:
     a, b = rng.permutation(np.arange(1, 5))[:2].tolist()
-    return Stacked((Elman(a, b), GRU(b, b), Elman(b, b)), residual=(1, 2))
+    return Stacked((Elman(a, b), Elman(b, b)), residual=(1,))
 
 
 @register(variants={"Elman*2": _two_elman, "LSTM,GRU,softmax": _mixed, "skip": _skipping, "residual": _residual})
