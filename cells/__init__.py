@@ -12,6 +12,14 @@ from . import initializers as initializers
 from .base import Cell as Cell
 from .composition import Stacked as Stacked
 from .gated import GRU as GRU
+from .gated import GRU1 as GRU1
+from .gated import GRU2 as GRU2
+from .gated import GRU3 as GRU3
+from .gated import GRUD as GRUD
+from .gated import MGU as MGU
+from .gated import UGRNN as UGRNN
+from .gated import MinGRU as MinGRU
+from .gated import observations as observations
 from .layer import Layer as Layer
 from .lstm import LSTM as LSTM
 from .readout import Linear as Linear
