@@ -50,8 +50,8 @@ class FullyRecurrent(Cell):
     -----
     State: y of all units, an array (B, hidden_size), 0 at first. Output: y of the outputs. Inputs: x, or with
     ``teacher_forcing`` the dict of x (T, B, input_size), d (T, B, outputs) and the boolean forced (T, B, outputs). The
-    bias is the paper's weight from an input that is always 1, and W_x above W_y is its matrix w. All are drawn from U[-0.1, 0.1). To
-    hold some connections at a weight other than 0 see :func:`tapegrad.freeze`.
+    bias is the paper's weight from an input that is always 1, and W_x above W_y is its matrix w, transposed. All are
+    drawn from U[-0.1, 0.1). To hold some connections at a weight other than 0 see :func:`tapegrad.freeze`.
 
     References
     ----------
