@@ -1,7 +1,7 @@
 """The equations of ONNX's recurrent operators, written out for one row and one step after the other.
 
-From the text of the operators (https://github.com/onnx/onnx/blob/main/docs/Operators.md, version 22), with nothing taken
-from the library. Where the text leaves something open it is said here.
+From the text of the operators (https://github.com/onnx/onnx/blob/main/docs/Operators.md, version 22), with nothing
+taken from the library. Where the text leaves something open it is said here.
 """
 
 import math

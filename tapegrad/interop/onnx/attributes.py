@@ -48,7 +48,9 @@ def node_of(
     known = (*COMMON, *OWN[operator])
     for key in attributes:
         if key not in known:
-            raise UnsupportedPrimitive(f"{name}: attribute {key!r} is unknown; those of {operator} are {', '.join(known)}")
+            raise UnsupportedPrimitive(
+                f"{name}: attribute {key!r} is unknown; those of {operator} are {', '.join(known)}"
+            )
     declared = attributes.get("hidden_size", hidden_size)
     if declared != hidden_size:
         raise OptionError(f"{name}: attribute hidden_size is {declared}, but R is for a hidden_size of {hidden_size}")

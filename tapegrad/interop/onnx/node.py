@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.cells import Layer
+from tapegrad.cells import Bidirectional, Layer
 
 from ... import pytree
 from ...errors import OptionError, ShapeError
@@ -93,7 +93,8 @@ class OnnxNode(Layer):
         return self.hidden_size * len(self.cells)
 
     def parameters(self) -> Any:
-        return self._joined([cell.parameters() for cell in self.cells])
+        each = [cell.parameters() for cell in self.cells]
+        return each[0] if len(each) == 1 else {"forward": each[0], "backward": each[1]}
 
     def state(self) -> Any:
         states = [cell.state() for cell in self.cells]
@@ -103,9 +104,6 @@ class OnnxNode(Layer):
         """The parameters of each of the cells."""
         return [params] if len(self.cells) == 1 else [params["forward"], params["backward"]]
 
-    def _joined(self, each: list[Any]) -> Any:
-        return each[0] if len(self.cells) == 1 else {"forward": each[0], "backward": each[1]}
-
     def __call__(
         self,
         params: Any,
@@ -113,6 +111,8 @@ class OnnxNode(Layer):
         state: Any = None,
         *,
         lengths: Any = None,
+        reset: Any = None,
+        reverse: bool = False,
         checkpoint: Any = None,
         backend: str = "auto",
     ) -> Any:
@@ -123,28 +123,18 @@ class OnnxNode(Layer):
         params : pytree as ``parameters()``, of arrays of one floating dtype
         xs : array (T, B, input_size)
         state : pytree as ``state()`` of arrays (B, hidden_size), optional
-        lengths : array (B,) of int, optional
-            How many steps of each sequence count; the backward direction starts at the last of these.
-        checkpoint, backend
-            As for :func:`tapegrad.scan`.
+        lengths, reset, reverse, checkpoint, backend
+            As for a call of a cell; ``reverse`` exchanges the directions.
 
         Returns
         -------
         state : as it came in
         ys : array (T, B, output_size)
         """
-        states = [None] * len(self.cells) if state is None else [state] if len(self.cells) == 1 else list(state)
-        finals, outputs = [], []
-        for number, (cell, own, start) in enumerate(zip(self.cells, self.of_directions(params), states, strict=True)):
-            reverse = number == 1 or self.direction == "reverse"
-            final, ys = cell(
-                own, xs, start, lengths=lengths, reverse=reverse, checkpoint=checkpoint, backend=backend
-            )
-            finals.append(final)
-            outputs.append(ys)
-        if len(finals) == 1:
-            return finals[0], outputs[0]
-        return tuple(finals), np.concatenate(outputs, axis=-1)
+        layer: Layer = self.cells[0] if len(self.cells) == 1 else Bidirectional(*self.cells)
+        backwards = reverse != (self.direction == "reverse")
+        options = {"lengths": lengths, "reset": reset, "checkpoint": checkpoint, "backend": backend}
+        return layer(params, xs, state, reverse=backwards, **options)
 
     def run(
         self,

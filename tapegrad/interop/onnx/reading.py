@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import FileError, OptionError, ShapeError, StructureError, UnsupportedPrimitive
+from ...errors import FileError, OptionError, ShapeError, StructureError
 from ..libraries import library
 from .attributes import node_of
 from .cells import OPERATORS
@@ -71,7 +71,15 @@ class Recurrence:
 
 
 def from_arrays(
-    operator: str, W: Any, R: Any, B: Any = None, P: Any = None, *, name: str = "", initial: Any = None, **attributes: Any
+    operator: str,
+    W: Any,
+    R: Any,
+    B: Any = None,
+    P: Any = None,
+    *,
+    name: str = "",
+    initial: Mapping[str, float] | None = None,
+    **attributes: Any,
 ) -> tuple[OnnxNode, Any]:
     """A node from its arrays and attributes; for this nothing needs to be installed.
 
