@@ -30,7 +30,9 @@ def test_against_equations(skip_input, skip_output, residual):
     hs = list(state)
     for x, y in zip(xs, ys, strict=True):
         below, outputs = x, []
-        for number, (step, p) in enumerate(zip((gru, elman, gru), (params[f"layer{i}"] for i in range(3)), strict=True)):
+        for number, (step, p) in enumerate(
+            zip((gru, elman, gru), (params[f"layer{i}"] for i in range(3)), strict=True)
+        ):
             enters = np.hstack([x, below]) if skip_input and number else below
             hs[number] = step(p, hs[number], enters)
             below = hs[number] + below if number in residual else hs[number]
@@ -90,7 +92,9 @@ def test_what_does_not_fit(options, error, words):
 
 
 def test_a_residual_between_layers_of_other_sizes():
-    with pytest.raises(ShapeError, match="adds the output of layer 0, of size 3, to that of layer 1, Elman.* of size 4"):
+    with pytest.raises(
+        ShapeError, match="adds the output of layer 0, of size 3, to that of layer 1, Elman.* of size 4"
+    ):
         Stacked((Elman(2, 3), Elman(3, 4)), residual=(1,))
 
 
