@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from .base import Cell
 C = TypeVar("C", bound=type[Cell])
 Builder = Callable[[np.random.Generator], Cell]
 
+KINDS = ("cell", "readout")
 _REGISTRY: dict[str, tuple[str, type[Cell], tuple[Variant, ...]]] = {}
 
 
@@ -120,17 +122,19 @@ def variants(kind: str = "cell") -> tuple[Variant, ...]:
 
 
 def _check_kind(name: str, kind: str) -> None:
-    if kind not in ("cell", "readout"):
-        raise OptionError(f"{name}: kind={kind!r}, expected 'cell' or 'readout'")
+    if kind not in KINDS:
+        raise OptionError(f"{name}: kind={kind!r}, expected {' or '.join(map(repr, KINDS))}")
 
 
 def find(name: str) -> type[Cell]:
     """The registered class of this name, in whatever case.
 
+    ``tapegrad cells`` prints all of them. A class of yours is there once the module that registers it was imported.
+
     Raises
     ------
     OptionError
-        When there is none.
+        When there is none; names that are nearly alike are in the message.
 
     Examples
     --------
@@ -140,5 +144,12 @@ def find(name: str) -> type[Cell]:
     try:
         return _REGISTRY[str(name).lower()][1]
     except KeyError:
-        known = ", ".join(sorted(cls.__name__ for _, cls, _ in _REGISTRY.values()))
-        raise OptionError(f"find: no cell is called {name!r}; give one of {known}, or register yours") from None
+        raise OptionError(f"find: no cell is called {name!r}; {_remedy(str(name))}") from None
+
+
+def _remedy(name: str) -> str:
+    """What to say about a name that there is not."""
+    known = {key: cls.__name__ for key, (_, cls, _) in sorted(_REGISTRY.items())}
+    if near := [known[key] for key in difflib.get_close_matches(name.lower(), known, 3)]:
+        return f"near it is {', '.join(near)}; `tapegrad cells` lists them all"
+    return f"give one of {', '.join(sorted(known.values()))}, or register yours"
