@@ -53,7 +53,7 @@ class Times:
 
 def in_turn(
     work: Mapping[str, Callable[[], object]], rounds: int, budget: float, patience: float = 0.0, spare: int = 0,
-    short: float = SHORT, clock: Callable[[], float] = time.perf_counter,
+    short: float = SHORT, clock: Callable[[], float] | None = None,
 ) -> dict[str, Times]:  # fmt: skip
     """Time everything ``rounds`` times, in turn.
 
@@ -73,8 +73,8 @@ def in_turn(
     short : float
         A measurement of fewer seconds than this is the mean over several calls.
     clock : callable
-        Gives the seconds. With ``time.process_time``, which is that of all threads together, other programs count only
-        by what they take of caches and memory.
+        Gives the seconds; ``time.perf_counter`` by default. With ``time.process_time``, which is that of all threads
+        together, other programs count only by what they take of caches and memory.
     """
     estimates = {name: _timed(once, 1) for name, once in work.items()}
     times = {name: Times(max(1, math.ceil(short / max(estimates[name], 1e-7)))) for name in work}
@@ -93,7 +93,7 @@ def in_turn(
 
 
 def _turn(
-    once: Callable[[], object], calls: int, deadline: float, most: float, clock: Callable[[], float]
+    once: Callable[[], object], calls: int, deadline: float, most: float, clock: Callable[[], float] | None
 ) -> tuple[float, float]:
     """Seconds per call, and the processors that others used: ``most`` at most while there is time to wait."""
     enabled = gc.isenabled()
@@ -115,7 +115,8 @@ def _turn(
             return seconds, others
 
 
-def _timed(once: Callable[[], object], calls: int, clock: Callable[[], float] = time.perf_counter) -> float:
+def _timed(once: Callable[[], object], calls: int, clock: Callable[[], float] | None = None) -> float:
+    clock = clock or time.perf_counter
     start = clock()
     for _ in range(calls):
         once()
