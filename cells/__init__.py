@@ -10,6 +10,8 @@
 
 from . import initializers as initializers
 from .base import Cell as Cell
+from .composition import Bidirectional as Bidirectional
+from .composition import Sequential as Sequential
 from .composition import Stacked as Stacked
 from .gated import GRU as GRU
 from .gated import GRU1 as GRU1
@@ -22,6 +24,7 @@ from .gated import MinGRU as MinGRU
 from .gated import observations as observations
 from .layer import Layer as Layer
 from .lstm import LSTM as LSTM
+from .lstm import ProjectedLSTM as ProjectedLSTM
 from .readout import Linear as Linear
 from .readout import Readout as Readout
 from .readout import SigmoidReadout as SigmoidReadout
