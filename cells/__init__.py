@@ -14,7 +14,11 @@ from .composition import Stacked as Stacked
 from .gated import GRU as GRU
 from .layer import Layer as Layer
 from .lstm import LSTM as LSTM
+from .lstm import CoupledLSTM as CoupledLSTM
+from .lstm import FullPeepholeLSTM as FullPeepholeLSTM
+from .lstm import PeepholeLSTM as PeepholeLSTM
 from .lstm import ProjectedLSTM as ProjectedLSTM
+from .lstm import VanillaLSTM as VanillaLSTM
 from .readout import Linear as Linear
 from .readout import Readout as Readout
 from .readout import SigmoidReadout as SigmoidReadout

@@ -1,4 +1,8 @@
 """Long short-term memory and its descendants: cells with a memory beside the output."""
 
+from .coupled import CoupledLSTM as CoupledLSTM
+from .full_peephole import FullPeepholeLSTM as FullPeepholeLSTM
 from .lstm import LSTM as LSTM
+from .peephole import PeepholeLSTM as PeepholeLSTM
 from .projected import ProjectedLSTM as ProjectedLSTM
+from .vanilla import VanillaLSTM as VanillaLSTM
