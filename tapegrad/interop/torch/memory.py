@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from ... import pytree
 from ...errors import DtypeError, StructureError
 from ...tensor import Lent
 
 FLOATS = frozenset((torch.float32, torch.float64))
 WHOLE = frozenset((torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64))
 TAKEN = FLOATS | WHOLE
+pytree.LEAVES.update((torch.Tensor, torch.nn.Parameter))
 
 
 def lent(tensor: Any) -> np.ndarray:
