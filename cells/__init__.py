@@ -10,10 +10,21 @@
 
 from . import initializers as initializers
 from .base import Cell as Cell
+from .composition import Bidirectional as Bidirectional
+from .composition import Sequential as Sequential
 from .composition import Stacked as Stacked
 from .gated import GRU as GRU
+from .gated import GRU1 as GRU1
+from .gated import GRU2 as GRU2
+from .gated import GRU3 as GRU3
+from .gated import GRUD as GRUD
+from .gated import MGU as MGU
+from .gated import UGRNN as UGRNN
+from .gated import MinGRU as MinGRU
+from .gated import observations as observations
 from .layer import Layer as Layer
 from .lstm import LSTM as LSTM
+from .lstm import ProjectedLSTM as ProjectedLSTM
 from .readout import Linear as Linear
 from .readout import Readout as Readout
 from .readout import SigmoidReadout as SigmoidReadout
@@ -23,7 +34,12 @@ from .registry import cells as cells
 from .registry import find as find
 from .registry import register as register
 from .registry import variants as variants
+from .simple import Additive as Additive
 from .simple import Elman as Elman
+from .simple import FullyRecurrent as FullyRecurrent
+from .simple import IndRNN as IndRNN
+from .simple import Jordan as Jordan
+from .simple import SoftmaxRNN as SoftmaxRNN
 from .specs import Input as Input
 from .specs import Parameter as Parameter
 from .specs import State as State

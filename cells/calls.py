@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tapegrad.caches import Bounded
+from tapegrad.capture import capture_token
 from tapegrad.errors import DtypeError
 from tapegrad.signatures import Flat, flat
 
@@ -15,6 +16,7 @@ from .checks import check_call
 
 if TYPE_CHECKING:
     from .base import Cell
+    from .layer import Layer
 
 # By what the cell's step captures and the signatures of the arguments: what makes the state to start from.
 _starts: Bounded[Any, Callable[[], Flat]] = Bounded()
@@ -53,6 +55,33 @@ def arguments(cell: Cell, token: Any, params: Any, xs: Any, state: Any) -> tuple
             # A number and the Tensor of one have the same signature, and only the Tensor is an array.
             _starts.keep(key, start)
     return p, start() if s is None else s, x
+
+
+# By what a layer's declarations capture and the signatures of the arguments: batch and dtype of calls that fit.
+_fitting: Bounded[Any, tuple[int, np.dtype]] = Bounded()
+
+
+def checked(layer: Layer, params: Any, xs: Any, state: Any) -> Any:
+    """The state that a call of a layer starts from, when the arguments fit: the given one, or its initial state.
+
+    Raises
+    ------
+    StructureError, ShapeError, DtypeError
+        When they do not fit the layer or each other.
+    """
+    token = capture_token(layer.parameters)
+    key = None
+    if token is not None:
+        try:
+            key = token, *[flat(tree, "").signature for tree in (params, xs, state)]
+        except DtypeError:
+            pass  # said below in the words of the layer
+    found = _fitting.get(key)
+    if found is None:
+        found = check_call(layer, params, xs, state)
+        if key is not None and not any(part.weak for part in key[1:]):
+            _fitting.keep(key, found)
+    return layer.initial_state(*found) if state is None else state
 
 
 def _start(cell: Cell, batch: int, dtype: np.dtype) -> Callable[[], Flat]:

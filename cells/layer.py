@@ -168,8 +168,8 @@ class Layer:
                 )
         return pytree.map(lambda state: np.full((batch, *state.shape), state.init, state.dtype or dtype), self.state())
 
-    def __call__(self, params: Any, xs: Any, state: Any = None, **options: Any) -> Any:
-        """Run over sequences: ``layer(params, xs, state) -> (state, ys)``."""
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Run over sequences: ``layer(params, xs, state=None, ...) -> (state, ys)``."""
         raise TapegradError(
             f"{type(self).__name__} has no __call__; write __call__(self, params, xs, state=None) that returns "
             "(state, ys)"

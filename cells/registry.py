@@ -88,7 +88,7 @@ def register(
 
 
 def _sized(cls: type[Cell], options: dict[str, Any]) -> Builder:
-    sizes = [field.name for field in dataclasses.fields(cls) if field.name.endswith("_size")]  # type: ignore[arg-type]
+    sizes = [field.name for field in dataclasses.fields(cls) if field.name.endswith("_size")]
     sizes = [name for name in sizes if name not in options]
 
     def build(rng: np.random.Generator) -> Cell:

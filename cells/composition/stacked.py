@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.errors import OptionError, ShapeError
-
 from ..base import Cell
 from ..gated import GRU
 from ..lstm import LSTM
 from ..readout import SoftmaxReadout
 from ..registry import register
 from ..simple import Elman
-from ..specs import Input
+from .joining import check_fits, checked_sequence
 
 
 def _two_elman(rng: np.random.Generator) -> Stacked:
@@ -65,12 +63,7 @@ class Stacked(Cell):
     cells: tuple[Cell, ...]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.cells, (tuple, list)) or not self.cells:
-            raise OptionError(f"Stacked: cells={self.cells!r}, expected a tuple of at least one cell")
-        object.__setattr__(self, "cells", tuple(self.cells))
-        for number, cell in enumerate(self.cells):
-            if not isinstance(cell, Cell):
-                raise OptionError(f"Stacked: layer {number} is {cell!r}, expected a cell such as LSTM(8, 32)")
+        object.__setattr__(self, "cells", checked_sequence("Stacked", "cells", self.cells, Cell, "cell"))
         super().__post_init__()
         for number, (below, cell) in enumerate(pairwise(self.cells), 1):
             size = getattr(below, "output_size", None)
@@ -78,13 +71,8 @@ class Stacked(Cell):
                 self._check_layer(number, cell, (size,))
 
     def _check_layer(self, number: int, cell: Cell, shape: tuple[int, ...]) -> None:
-        wanted = cell.inputs()
-        if isinstance(wanted, Input) and wanted.shape != shape:
-            below = f"layer {number - 1}, {self.cells[number - 1]!r}, gives" if number else "the input has"
-            raise ShapeError(
-                f"Stacked: layer {number}, {cell!r}, takes inputs of shape {wanted.shape}, but {below} {shape}; make "
-                f"layer {number} with input_size={shape[-1] if shape else 1}"
-            )
+        below = f"layer {number - 1}, {self.cells[number - 1]!r}, gives" if number else "the input has"
+        check_fits("Stacked", number, cell, shape, below)
 
     @property
     def output_size(self) -> int | None:

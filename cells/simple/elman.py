@@ -1,28 +1,25 @@
 """The simple recurrent network."""
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from tapegrad.errors import OptionError
-from tapegrad.functions import relu, sigmoid
-
+from ..activations import ACTIVATIONS, check_activation
 from ..base import Cell
 from ..registry import register
 from ..specs import Parameter, State
 
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"tanh": np.tanh, "sigmoid": sigmoid, "relu": relu}
 
-
-@register(variants={name: {"activation": name} for name in ACTIVATIONS})
+@register(variants={name: {"activation": name} for name in ("tanh", "sigmoid", "relu")})
 class Elman(Cell):
-    """The simple recurrent network: h_t = phi(x_t W_xh + h_{t-1} W_hh + b_h); the output is h_t.
+    """The simple recurrent network.
+
+    ::
+
+        h_t = phi(x_t W_xh + h_{t-1} W_hh + b_h)
 
     Parameters
     ----------
     input_size, hidden_size : int
-    activation : {"tanh", "sigmoid", "relu"}
+    activation : {"tanh", "sigmoid", "relu", "identity"}
         phi. The first state is 0; with sigmoid units 0.5, their value at rest, as in the paper.
 
     Notes
@@ -43,8 +40,7 @@ class Elman(Cell):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.activation not in ACTIVATIONS:
-            raise OptionError(f"Elman: activation={self.activation!r}, expected one of {', '.join(ACTIVATIONS)}")
+        check_activation("Elman", "activation", self.activation)
 
     @property
     def output_size(self) -> int:

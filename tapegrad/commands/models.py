@@ -196,7 +196,7 @@ def _settings(stored: Mapping[str, Any]) -> Settings:
 
 
 def _takes_sizes(cls: type[Cell]) -> bool:
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(cls)}
     if not {"input_size", "hidden_size"} <= fields.keys():
         return False
     others = [field for name, field in fields.items() if name not in ("input_size", "hidden_size")]

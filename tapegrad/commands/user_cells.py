@@ -35,7 +35,7 @@ def made(args: argparse.Namespace, kind: type[Cell]) -> Cell:
         When it has no such option, or cannot be made.
     """
     options: dict[str, Any] = {name: _value(text) for name, text in (pair("--set", given) for given in args.set)}
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    fields = dataclasses.fields(kind)
     unknown = set(options) - {field.name for field in fields}
     if unknown:
         raise OptionError(

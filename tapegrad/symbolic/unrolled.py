@@ -96,10 +96,10 @@ def unroll(
 def _of_cell(cell: Cell, T: int, shapes: Any, params: Any, state: Any, xs: Any) -> tuple[Callable, Any]:
     """The step of a cell of other sizes, with examples of its arguments."""
     if shapes:
-        unknown = set(shapes) - {field.name for field in dataclasses.fields(cell)}  # type: ignore[arg-type]
+        unknown = set(shapes) - {field.name for field in dataclasses.fields(cell)}
         if unknown:
             raise OptionError(f"unroll: {type(cell).__name__} has no option {', '.join(sorted(unknown))}")
-        cell = dataclasses.replace(cell, **shapes)  # type: ignore[type-var]
+        cell = dataclasses.replace(cell, **shapes)
     params = pytree.map(lambda p: np.broadcast_to(0.0, p.shape), cell.parameters()) if params is None else params
     if state is None:
         state = pytree.map(lambda a: a[0], cell.initial_state(1, np.float64))

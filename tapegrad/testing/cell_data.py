@@ -81,7 +81,7 @@ def sizes(cell: Cell) -> list[int]:
     """All lengths that a cell declares, the largest first."""
     found = {n for parameter in specification(cell).parameters for n in parameter.shape}
     found.update(n for state in pytree.leaves(cell.state()) if isinstance(state, State) for n in state.shape)
-    for field in dataclasses.fields(cell):  # type: ignore[arg-type]
+    for field in dataclasses.fields(cell):
         value = getattr(cell, field.name)
         if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
             found.add(int(value))

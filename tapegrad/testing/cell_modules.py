@@ -166,7 +166,7 @@ def _with_options(caller: str, cls: type[Cell], options: Mapping[str, Any]) -> C
 def sized(cls: type[Cell], options: Mapping[str, Any]) -> Cell:
     """A cell with these options; sizes that are not among them and have no default are small, and all different."""
     sizes, given = iter(SIZES), dict(options)
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+    for field in dataclasses.fields(cls):
         if field.name.endswith("_size") and field.name not in given and field.default is dataclasses.MISSING:
             given[field.name] = next(sizes)
     return cls(**given)

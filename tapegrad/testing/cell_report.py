@@ -256,7 +256,7 @@ def cell_source(cell: Cell) -> tuple[list[str], str] | None:
     if module is None:
         return None
     imports, options = [f"from {module} import {cls.__name__}"], []
-    for field in dataclasses.fields(cell):  # type: ignore[arg-type]
+    for field in dataclasses.fields(cell):
         made = _value_source(getattr(cell, field.name))
         if made is None:
             return None

@@ -7,12 +7,9 @@ old checkpoint or the new one and never a part.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +18,23 @@ from typing import Any
 import numpy as np
 
 from .. import pytree
-from ..errors import DtypeError, FileError, StructureError
+from ..errors import FileError, StructureError
+from ..files import (
+    PathLike,
+    make_temporary,
+    one_line,
+    read_metadata,
+    read_safetensors,
+    storable,
+    write_safetensors,
+)  # fmt: skip
 
 __all__ = ["Checkpoint", "check_writable", "load_checkpoint", "rng_from_state", "rng_state", "save_checkpoint"]
 
 FORMAT = "tapegrad checkpoint 1"
 _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
-PathLike = str | os.PathLike[str]
+WHAT = "a tapegrad model"
 
 
 @dataclass(frozen=True)
@@ -99,21 +105,16 @@ def save_checkpoint(path: PathLike, trees: Mapping[str, Any], config: Mapping[st
     StructureError
         Two leaves of a tree have the same path.
     """
-    from safetensors.numpy import save
-
     arrays: dict[str, np.ndarray] = {}
     for name, tree in trees.items():
         for key, leaf in zip(pytree.paths(tree), pytree.leaves(tree), strict=True):
             full = f"{name}/{key}"
             if full in arrays:
                 raise StructureError(f"save_checkpoint: two leaves are called {full}; rename a key")
-            array = np.asarray(leaf, order="C")
-            if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-                raise DtypeError(f"save_checkpoint: {full} has dtype {array.dtype}; expected bool, integer or floating")
-            arrays[full] = array
+            arrays[full] = storable(full, leaf, "save_checkpoint")
     stored = json.dumps(dict(config), sort_keys=True)
     metadata = {"format": FORMAT, "config": stored, "sha256": _digest(arrays, stored)}
-    _write_atomically(Path(os.path.realpath(path)), save(arrays, metadata))
+    write_safetensors(path, arrays, metadata)
 
 
 def load_checkpoint(path: PathLike) -> Checkpoint:
@@ -124,29 +125,15 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     FileError
         The file is missing, damaged, cut short, or was not written by :func:`save_checkpoint`.
     """
-    from safetensors import SafetensorError, safe_open
-
     name = os.fspath(path)
+    _check_format(name, read_metadata(path, WHAT))
+    metadata, arrays = read_safetensors(path, WHAT)
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise FileError(f"cannot read the model {name!r}: {reason}") from error
-    if size == 0:
-        raise FileError(f"{name!r} is empty, not a tapegrad model")
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            _check_format(name, metadata)
-            arrays = {key: file.get_tensor(key) for key in file.keys()}
         if _digest(arrays, metadata["config"]) != metadata["sha256"]:
             raise ValueError("its contents do not have the checksum that was stored with them")
         config = json.loads(metadata["config"])
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"{name!r} is not a tapegrad model, or is damaged: {_one_line(error)}") from error
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise FileError(f"{name!r} is not {WHAT}, or is damaged: {one_line(error)}") from error
     if not isinstance(config, dict):
         raise FileError(f"{name!r} is damaged: its configuration is not a JSON object")
     return Checkpoint(name, arrays, config)
@@ -204,7 +191,7 @@ def rng_from_state(state: Mapping[str, Any]) -> np.random.Generator:
         bit_generator = getattr(np.random, name)()
         bit_generator.state = rich(dict(state))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise FileError(f"the saved state of the random generator is damaged: {_one_line(error)}") from error
+        raise FileError(f"the saved state of the random generator is damaged: {one_line(error)}") from error
     return np.random.Generator(bit_generator)
 
 
@@ -227,7 +214,7 @@ def _check_target(name: str, target: Path) -> None:
             load_checkpoint(target)
         except FileError as error:
             raise FileError(f"{name!r} exists and is no tapegrad model; not overwritten, give another name") from error
-    descriptor, temporary = _make_temporary(target)
+    descriptor, temporary = make_temporary(target)
     os.close(descriptor)
     os.unlink(temporary)
 
@@ -239,50 +226,3 @@ def _digest(arrays: Mapping[str, np.ndarray], config: str) -> str:
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _make_temporary(target: Path) -> tuple[int, str]:
-    return tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-
-
-def _write_atomically(target: Path, data: bytes) -> None:
-    temporary = None
-    try:
-        descriptor, temporary = _make_temporary(target)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, _mode(target))
-        os.replace(temporary, target)
-        temporary = None
-        _sync_folder(target.parent)
-    except OSError as error:
-        raise FileError(f"cannot save to {str(target)!r}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def _mode(target: Path) -> int:
-    """The permissions of the file that is replaced, or those of any new file (mkstemp gives 0600)."""
-    if target.exists():
-        return stat.S_IMODE(target.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself last; only POSIX systems let a folder be opened for that."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,165 @@
+"""Both directions of time: a layer that reads each sequence forwards and one that reads it backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapegrad import pytree
+from tapegrad.errors import OptionError, ShapeError
+
+from ..calls import checked
+from ..layer import Layer
+from .joining import checked_layer
+
+MERGES: dict[str, Callable[[Any, Any], Any]] = {
+    "concatenate": lambda a, b: np.concatenate([a, b], axis=-1),
+    "sum": lambda a, b: a + b,
+    "mean": lambda a, b: (a + b) / 2,
+    "product": lambda a, b: a * b,
+}
+
+
+class Bidirectional(Layer):
+    """A layer that runs forwards in time and one that runs backwards, with their outputs put together.
+
+    ::
+
+        hf_t = forward(x_t, hf_{t-1})
+        hb_t = backward(x_t, hb_{t+1})
+        y_t = [hf_t, hb_t]                  or their sum, mean or product
+
+    Parameters
+    ----------
+    forward, backward : Cell or Layer
+        Both read the whole of xs, and neither sees the other's state.
+    merge : {"concatenate", "sum", "mean", "product"}
+        How the two outputs of a step become one.
+
+    Raises
+    ------
+    OptionError
+        When one of them is no layer, or ``merge`` is unknown.
+    ShapeError
+        When they take different inputs, or give outputs of different sizes that are to be added or multiplied.
+
+    Notes
+    -----
+    Parameters: ``{"forward": ..., "backward": ...}``. State: the pair of their states; what comes back is that of the
+    forward layer after the last step and that of the backward layer after the first. The output at t is that of both
+    layers at t. With ``lengths`` the backward layer starts at the end of each row. ``reset[t, b]`` begins a new
+    sequence at t, for both: the backward layer starts again before it reads step t - 1.
+
+    The paper's states outside of the sequence are 0.5; give them as ``state``, or let the cells' states declare
+    ``init=0.5``. Its output y_t = psi(hf_t Vf + hb_t Vb + c) is a readout on top of "concatenate".
+
+    References
+    ----------
+    Schuster & Paliwal 1997, "Bidirectional recurrent neural networks", section II.
+
+    Examples
+    --------
+    >>> from tapegrad.cells import LSTM
+    >>> layer = Bidirectional(LSTM(3, 4), LSTM(3, 5))
+    >>> params = layer.init(np.random.default_rng(0))
+    >>> (forward, backward), ys = layer(params, np.zeros((7, 2, 3), np.float32))
+    >>> ys.shape
+    (7, 2, 9)
+    """
+
+    source = "Schuster & Paliwal 1997, section II"
+
+    forward: Layer
+    backward: Layer
+    merge: str = "concatenate"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.merge not in MERGES:
+            raise OptionError(f"Bidirectional: merge={self.merge!r}, expected one of {', '.join(MERGES)}")
+        for name in ("forward", "backward"):
+            checked_layer("Bidirectional", name, getattr(self, name))
+        wanted = self.forward.inputs(), self.backward.inputs()
+        if None not in wanted and wanted[0] != wanted[1]:
+            raise ShapeError(
+                f"Bidirectional: forward, {self.forward!r}, takes {wanted[0]}, and backward, "
+                f"{self.backward!r}, takes {wanted[1]}; both read the same xs, so give them one input_size"
+            )
+        f, b = self._sizes()
+        if self.merge != "concatenate" and None not in (f, b) and f != b:
+            raise ShapeError(
+                f"Bidirectional: merge={self.merge!r} of outputs of sizes {f}, forward, and {b}, backward; give both "
+                "one hidden_size, or write merge='concatenate'"
+            )
+
+    def _sizes(self) -> tuple[int | None, int | None]:
+        return getattr(self.forward, "output_size", None), getattr(self.backward, "output_size", None)
+
+    @property
+    def output_size(self) -> int | None:
+        f, b = self._sizes()
+        if self.merge != "concatenate":
+            return f
+        return None if f is None or b is None else f + b
+
+    def parameters(self) -> dict[str, Any]:
+        return {"forward": self.forward.parameters(), "backward": self.backward.parameters()}
+
+    def state(self) -> tuple[Any, Any]:
+        return self.forward.state(), self.backward.state()
+
+    def inputs(self) -> Any:
+        wanted = self.forward.inputs()
+        return self.backward.inputs() if wanted is None else wanted
+
+    def __call__(
+        self,
+        params: Any,
+        xs: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        reset: Any = None,
+        reverse: bool = False,
+        checkpoint: Any = None,
+        backend: str = "auto",
+    ) -> Any:
+        """Run over sequences, in both directions.
+
+        Parameters
+        ----------
+        params : dict as ``parameters()``
+        xs : array (T, B, input_size), or pytree as ``inputs()`` of arrays (T, B, ...)
+        state : pair as ``state()`` of arrays (B, ...), optional
+            Where each direction starts; ``initial_state(B)`` by default.
+        lengths, reset, reverse, checkpoint, backend
+            As for a call of a :class:`Cell`; ``reverse`` exchanges the directions.
+
+        Returns
+        -------
+        state : pair as it came in
+        ys : pytree of arrays (T, B, ...)
+
+        Raises
+        ------
+        StructureError, ShapeError, DtypeError
+            When params, state and xs do not fit the layer or each other.
+        """
+        state = checked(self, params, xs, state)
+        options = {"lengths": lengths, "checkpoint": checkpoint, "backend": backend}
+        other = None if reset is None else _other_side(np.asarray(reset), reverse)
+        f, yf = self.forward(params["forward"], xs, state[0], reset=reset, reverse=reverse, **options)
+        b, yb = self.backward(params["backward"], xs, state[1], reset=other, reverse=not reverse, **options)
+        return (f, b), pytree.map(MERGES[self.merge], yf, yb)
+
+
+def _other_side(reset: np.ndarray, reverse: bool) -> np.ndarray:
+    """The same boundaries between steps, as a loop in the other direction meets them."""
+    moved = np.zeros_like(reset)
+    if reverse:
+        moved[1:] = reset[:-1]
+    else:
+        moved[:-1] = reset[1:]
+    return moved
