@@ -155,7 +155,7 @@ def sizes_of(name: str, layer: Layer) -> Sizes:
         raise OptionError(
             f"{name}: {layer!r} is no nn.RNN, nn.LSTM or nn.GRU: {differs}. These are Elman with tanh or relu, LSTM, "
             "ProjectedLSTM with a projection below hidden_size and GRU with reset_after=True; in Stacked, or "
-            "Bidirectional in Sequential, of one kind and size; tapegrad.interop.torch.module makes a module of any cell"
+            "Bidirectional in Sequential, of one kind and size; tapegrad.interop.torch.module takes any cell"
         )
     return sizes
 

@@ -21,7 +21,7 @@ pytree.LEAVES.update((torch.Tensor, torch.nn.Parameter))
 def lent(tensor: Any) -> np.ndarray:
     """The memory of a tensor as an array that nobody may write into by way of the array.
 
-    The engine does not copy it: a tensor that is changed before its derivative has been taken is noticed by torch, which
+    The engine does not copy it: torch notices a tensor that is changed before its derivative has been taken, since it
     counts the versions of all that a backward pass will read.
     """
     held = tensor.detach()
