@@ -7,6 +7,7 @@ torch's ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU`` hold, for each layer and directio
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,32 +143,32 @@ def sizes_of(name: str, layer: Layer) -> Sizes:
         When torch has no such layer.
     """
     found = parts(layer)
-    first = found[0].cell
-    kind = next((kind for kind in KINDS.values() if _is(first, kind)), None)
-    if kind is not None:
-        hidden, projection = first.hidden_size, getattr(first, "projection_size", 0)  # type: ignore[attr-defined]
-        directions = 2 if found[0].suffix != found[-1].suffix and found[1].suffix.endswith("_reverse") else 1
-        sizes = Sizes(kind, first.input_size, hidden, projection, len(found) // directions, directions)  # type: ignore[attr-defined]
-        differs = _difference(found, sizes)
-    else:
-        differs = f"{first!r} is no cell of torch"
-    if differs:
-        raise OptionError(
-            f"{name}: {layer!r} is no nn.RNN, nn.LSTM or nn.GRU: {differs}. These are Elman with tanh or relu, LSTM, "
-            "ProjectedLSTM with a projection below hidden_size and GRU with reset_after=True; in Stacked, or "
-            "Bidirectional in Sequential, of one kind and size; tapegrad.interop.torch.module takes any cell"
-        )
-    return sizes
+    first: Any = found[0].cell
+    directions = 2 if found[-1].suffix.endswith("_reverse") else 1
+    differs = f"{first!r} is no cell of torch"
+    for kind in KINDS.values():
+        projection = getattr(first, "projection_size", 0)
+        sizes = Sizes(
+            kind, getattr(first, "input_size", 0), getattr(first, "hidden_size", 0), projection,
+            len(found) // directions, directions,
+        )  # fmt: skip
+        if min(sizes.input, sizes.hidden) > 0 and projection < sizes.hidden and _same(first, sizes.cell(0)):
+            differs = _difference(found, sizes)
+            if not differs:
+                return sizes
+    raise OptionError(
+        f"{name}: {layer!r} is no nn.RNN, nn.LSTM or nn.GRU: {differs}. These are Elman with tanh or relu, LSTM, "
+        "ProjectedLSTM with a projection below hidden_size and GRU with reset_after=True; in Stacked, or "
+        "Bidirectional in Sequential, of one kind and size; tapegrad.interop.torch.module takes any cell"
+    )
 
 
-def _is(cell: Layer, kind: Kind) -> bool:
-    if kind.activation:
-        return isinstance(cell, Elman) and cell.activation == kind.activation
-    if kind.name == "GRU":
-        return isinstance(cell, GRU) and cell.reset_after
-    if isinstance(cell, ProjectedLSTM):
-        return kind.name == "LSTM" and cell.projection_size < cell.hidden_size
-    return kind.name == "LSTM" and isinstance(cell, LSTM)
+def _same(cell: Layer, model: Cell) -> bool:
+    """Whether a cell is what torch has, whatever its parameters start from."""
+    if type(cell) is not type(model):
+        return False
+    starts = {"forget_bias": model.forget_bias} if isinstance(model, (LSTM, ProjectedLSTM)) else {}
+    return replace(cell, **starts) == model  # type: ignore[type-var]
 
 
 def _difference(found: list[Part], sizes: Sizes) -> str:
@@ -176,15 +177,10 @@ def _difference(found: list[Part], sizes: Sizes) -> str:
     if [part.suffix for part in found] != wanted:
         return "its layers differ in their directions"
     for number, part in enumerate(found):
-        cell, model = part.cell, sizes.cell(number // sizes.directions)
-        if not _is(cell, sizes.kind) or specified(cell) != specified(model):
-            return f"{cell!r} stands where torch has {model!r}"
+        model = sizes.cell(number // sizes.directions)
+        if not _same(part.cell, model):
+            return f"{part.cell!r} stands where torch has {model!r}"
     return ""
-
-
-def specified(cell: Layer) -> dict[str, tuple[int, ...]]:
-    """The shapes of a cell's parameters."""
-    return {name: parameter.shape for name, parameter in cell.parameters().items()}
 
 
 # ---- the arrays of one direction of one layer ----
@@ -200,13 +196,13 @@ def to_cell(sizes: Sizes, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray
     params = {}
     for number, gate in enumerate(kind.gates):
         for letter, blocks in weights.items():
-            params[f"W_{letter}{gate}"] = np.ascontiguousarray(blocks[number].T)
+            params[f"W_{letter}{gate}"] = np.array(blocks[number].T, order="C")
         if gate in kind.apart:
             params[f"b_{gate}"], params[f"b_h{gate}"] = first[number].copy(), second[number].copy()
         else:
             params[f"b_{gate}"] = first[number] + second[number]
     if sizes.projection:
-        params["W_hr"] = np.ascontiguousarray(arrays["weight_hr"].T)
+        params["W_hr"] = np.array(arrays["weight_hr"].T, order="C")
     return params
 
 
@@ -215,7 +211,7 @@ def from_cell(sizes: Sizes, params: dict[str, np.ndarray], bias: bool) -> dict[s
     kind, recurrent = sizes.kind, "r" if sizes.projection else "h"
 
     def below(names: list[str]) -> np.ndarray:
-        return np.concatenate([np.asarray(params[name]).T for name in names])
+        return np.ascontiguousarray(np.concatenate([np.asarray(params[name]).T for name in names]))
 
     arrays = {
         "weight_ih": below([f"W_x{gate}" for gate in kind.gates]),
