@@ -124,11 +124,25 @@ def from_arrays(
                 f"{name}: {key} is of shape {arrays[key].shape}, expected three axes: directions, gates * hidden_size, "
                 f"{'input_size' if key == 'W' else 'hidden_size'}"
             )
+    _check_not_transposed(name, operator, arrays["W"], arrays["R"])
     options = {"bias": "B" in arrays, **(initial or {})}
     if operator == "LSTM":
         options["peepholes"] = "P" in arrays
     node = node_of(operator, attributes, arrays["W"].shape[2], arrays["R"].shape[2], name, **options)
     return node, unpack(node, arrays, name)
+
+
+def _check_not_transposed(name: str, operator: str, W: np.ndarray, R: np.ndarray) -> None:
+    """Sizes are read off the last axes; when those are the gates', say so and not that all else is wrong."""
+    gates = len(OPERATORS[operator].gates) if operator in OPERATORS else 1
+    rows = max(R.shape[1:])
+    for key, array in (("R", R), ("W", W)):
+        if gates > 1 and array.shape[2] == rows == gates * min(R.shape[1:]) and array.shape[1] != rows:
+            wanted = (array.shape[0], *array.shape[:0:-1])
+            raise ShapeError(
+                f"{name}: {key} is of shape {array.shape}, expected {wanted}; it is transposed: give "
+                "array.swapaxes(1, 2)"
+            )
 
 
 def load(model: Any, inputs: Mapping[str, Any] | None = None) -> dict[str, Recurrence]:
