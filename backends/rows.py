@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tapegrad.primitives.contract import Contract
 from tapegrad.primitives.elementwise import Elementwise
 from tapegrad.primitives.indexing import ARRAY, Getitem, Scatter, arrays_first
@@ -25,7 +27,7 @@ from .inlining import At, Border, Stack, Total
 Axes = dict[int, int]  # from an axis of an operand to the axis of the result that it becomes
 LINEAR = frozenset(
     "add subtract negative reshape transpose broadcast_to pad getitem concatenate flip sum cast scatter stop_gradient "
-    "multiply divide contract total solve".split()
+    "multiply divide contract total solve where".split()
 )
 
 
@@ -177,6 +179,10 @@ def _linear(node: Node, summed: set[int], fixed: set[int]) -> bool:
         return parts[0] and not parts[1] and (node.slots[1] < 0 or node.slots[1] in fixed)
     if node.primitive.name == "solve":
         return parts[1] and node.slots[0] in fixed
+    if node.primitive.name == "where":  # of what is zero elsewhere, by a mask that stays
+        others = [(s, v) for s, v, p in zip(node.slots[1:], node.args[1:], parts[1:], strict=True) if not p]
+        still = not parts[0] and (node.slots[0] < 0 or node.slots[0] in fixed)
+        return still and all(s < 0 and np.ndim(v) == 0 and v == 0 for s, v in others)
     if node.primitive.name in ("getitem", "scatter"):
         return parts[0] and all(s in fixed for s in node.slots[1:])
     return all(parts)

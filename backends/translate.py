@@ -108,7 +108,19 @@ class _Translator:
         ]
         base = g.new_value(slot, "op")
         g.bind(slot, base)
-        g.add("map", name, args, base)
+        if name == "power" and out.dtype.kind == "f" and _is_few(node.args[1]):
+            self.multiplied(args[0], int(node.args[1]), base)
+        else:
+            g.add("map", name, args, base)
+
+    def multiplied(self, factor: Access | Number, times: int, base: int) -> None:
+        """A power as products: logarithm and exponential take twenty times as long."""
+        g, value = self.graph, self.graph.values[base]
+        made: Any = factor
+        for k in range(2, times + 1):
+            out = base if k == times else g.make_value(value.shape, value.dtype, value.rowed, "op")
+            g.add("map", "multiply", [made, factor], out)
+            made = g.whole(out)
 
     def moved(self, slot: int, node: Node) -> None:
         """A rearrangement is a view; NumPy itself finds the strides."""
@@ -268,6 +280,11 @@ class _Translator:
 def _is_exponent(value: Any) -> bool:
     """Whether a power of integers by it is an integer."""
     return bool(isinstance(value, (int, np.integer)) and value >= 0)
+
+
+def _is_few(value: Any) -> bool:
+    """Whether a power by it is a product of few factors."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and value in (2, 3)
 
 
 def total(graph: Graph, slot: int, seen: Access) -> None:

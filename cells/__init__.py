@@ -14,6 +14,14 @@ from .composition import Bidirectional as Bidirectional
 from .composition import Sequential as Sequential
 from .composition import Stacked as Stacked
 from .gated import GRU as GRU
+from .gated import GRU1 as GRU1
+from .gated import GRU2 as GRU2
+from .gated import GRU3 as GRU3
+from .gated import GRUD as GRUD
+from .gated import MGU as MGU
+from .gated import UGRNN as UGRNN
+from .gated import MinGRU as MinGRU
+from .gated import observations as observations
 from .layer import Layer as Layer
 from .lstm import LSTM as LSTM
 from .lstm import ProjectedLSTM as ProjectedLSTM

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .holding import is_holding, ruled
 from .tensor import UNSETTLED, Tensor, Trace, apply, constant
 
 
@@ -36,7 +37,10 @@ class ForwardTrace(Trace):
             ans, tangent = primitive.push_with(values, tangents, options)
         else:
             ans = apply(primitive, values, options)
-            tangent = primitive.push(tangents, ans, values, options) if moving else None
+            tangent = None
+            if moving:
+                given = tangents, ans, values, options
+                tangent = ruled(primitive, primitive.push, *given) if is_holding() else primitive.push(*given)
         if not primitive.multiple:
             return Dual(self, ans, tangent)
         return [Dual(self, a, t) for a, t in zip(ans, tangent or [None] * len(ans), strict=True)]

@@ -11,6 +11,7 @@ import numpy as np
 from . import pytree
 from .batching import vmap
 from .errors import ShapeError, StructureError, UnsupportedPrimitive
+from .holding import aside
 from .primitives.elementwise import stop_gradient as stop_gradient_primitive
 from .primitives.registry import Primitive, is_inexact, like, shape_of
 from .tape import AbstractTape, run
@@ -40,10 +41,10 @@ class Call(Primitive):
             filled = [zeros(a) if part is None else part for part, a in zip(g, ans, strict=True)]
             return [
                 None if slot < 0 else fitted("custom rule", part, arg)
-                for part, arg, slot in zip(rule.pull(filled, ans, args), args, slots, strict=True)
+                for part, arg, slot in zip(aside(rule.pull, filled, ans, args), args, slots, strict=True)
             ]
         if rule is not None:
-            return transpose_push(lambda moves: rule.push(moves, ans, args), g, args, slots)
+            return transpose_push(lambda moves: aside(rule.push, moves, ans, args), g, args, slots)
         wanted = [i for i, slot in enumerate(slots) if slot >= 0]
 
         def again(*active: Any) -> list[Any]:
@@ -59,8 +60,8 @@ class Call(Primitive):
             ans = apply(self, values, options)
             if rule.push is not None:
                 filled = [zeros(v) if t is None and is_inexact(v) else t for v, t in zip(values, tangents, strict=True)]
-                return ans, rule.push(filled, ans, values)
-            return ans, transpose_pull(lambda g: rule.pull(g, ans, values), tangents, ans)
+                return ans, aside(rule.push, filled, ans, values)
+            return ans, transpose_pull(lambda g: aside(rule.pull, g, ans, values), tangents, ans)
         wanted = tuple([i for i, tangent in enumerate(tangents) if tangent is not None])
         moving = derived(tape, ("push", wanted), lambda: _pushed(tape, wanted, [aval_of(v) for v in values]))
         both = apply(self, [*values, *[tangents[i] for i in wanted]], {"tape": moving})
@@ -309,4 +310,8 @@ def stop_gradient(tree: Any) -> Any:
     >>> float(grad(lambda x: x * stop_gradient(x))(3.0))
     3.0
     """
-    return pytree.map(lambda leaf: apply(stop_gradient_primitive, (leaf,)) if isinstance(leaf, Tensor) else leaf, tree)
+    return pytree.map(_stopped, tree)
+
+
+def _stopped(leaf: Any) -> Any:
+    return apply(stop_gradient_primitive, (leaf,)) if isinstance(leaf, (Tensor, np.ndarray, np.generic)) else leaf

@@ -18,6 +18,7 @@ import numpy as np
 
 from .batching import Batched, BatchTrace
 from .dependence import dependents
+from .holding import is_holding, stops
 from .primitives.registry import Primitive, front, is_inexact, shape_of
 from .residuals import Linearised
 from .rules import derived
@@ -99,7 +100,8 @@ class Scan(Primitive):
             if backend not in ("auto", *backends().available()):
                 backends().select(backend, step)  # says so
             return watch.loop(step, args, length, reverse, rest.get("apart", False))
-        return backends().select(backend, step).run(step, args, length, reverse)
+        chosen = "reference" if is_holding() and stops(step.tape) else backend
+        return backends().select(chosen, step).run(step, args, length, reverse)
 
     def abstract(self, *args: Any, step: Step, length: int, **rest: Any) -> tuple[Aval, ...]:
         return tuple(step.results(length))

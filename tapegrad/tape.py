@@ -9,6 +9,7 @@ import numpy as np
 
 from . import pytree
 from .errors import ShapeError, StructureError
+from .holding import is_holding, ruled
 from .tensor import UNSETTLED, WATCH, Aval, Tensor, Trace, apply, aval_of, complex_refused, constant
 
 if TYPE_CHECKING:
@@ -288,7 +289,7 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
     cotangents: list[Any] = [None] * len(nodes)
     for slot, seed in seeds.items():
         cotangents[slot] = seed
-    watch = WATCH.get()
+    holding, watch = is_holding(), WATCH.get()
     walk = watch.walk(seeds) if watch is not None else None
     owned: set[int] = set()  # slots whose cotangent is a sum made here, which may be added to in place
     while nodes:
@@ -306,7 +307,10 @@ def backward(tape: Tape, seeds: dict[int, Any], keep: bool = False) -> list[Any]
             if g is None:
                 continue
             cotangents[slot] = None
-        parts = primitive.pull(g, ans, args, options, slots)
+        if holding:
+            parts = ruled(primitive, primitive.pull, g, ans, args, options, slots)
+        else:
+            parts = primitive.pull(g, ans, args, options, slots)
         if walk is not None:
             walk.pulled(slot, g, node, parts)
         for parent, part in zip(slots, parts, strict=True):

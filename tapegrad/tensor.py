@@ -220,7 +220,24 @@ def protected(array: Any) -> Any:
     view = array
     while isinstance(view, ndarray) and not view.flags.writeable:
         view = view.base
-    return array if view is None else np.array(array)
+    return array if view is None or isinstance(view, Lent) else np.array(array)
+
+
+class Lent:
+    """Memory of another library, which notices itself when it is written into: ``np.asarray(lent)`` is never copied.
+
+    Attributes
+    ----------
+    owner : object
+        What keeps the memory alive.
+    """
+
+    __slots__ = ("__array_interface__", "owner")
+
+    def __init__(self, array: ndarray, owner: Any):
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], True)}  # read-only
+        self.owner = owner
 
 
 class Trace:

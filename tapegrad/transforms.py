@@ -251,14 +251,12 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     spare = tape.unread() if len(set(slots)) == len(slots) else set()
     values = [v.copy() if type(v) is np.ndarray and slot not in spare else v for slot, v in tape.outputs]
 
-    def pullback(cotangent: Any) -> Any:
-        given, given_structure = pytree.flatten(cotangent)
-        if given_structure != out_structure:
-            raise StructureError(
-                f"vjp: the cotangent has the structure {given_structure!r}, the function returned {out_structure!r}"
-            )
+    def pull(given: Sequence[Any]) -> list[Any]:
+        """The cotangents of all leaves of the primals, from those of the result's leaves; None stands for zero."""
         seeds: dict[int, Any] = {}
         for slot, value, g in zip(slots, values, given, strict=True):
+            if g is None:
+                continue
             if shape_of(g) != shape_of(value):
                 raise ShapeError(f"vjp: a cotangent of shape {shape_of(g)} for a result of shape {shape_of(value)}")
             if getattr(g, "dtype", np.dtype(type(g))).kind == "c":
@@ -266,8 +264,17 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
             if slot >= 0 and is_inexact(value):
                 g = like(g if hasattr(g, "dtype") else np.asarray(g), value)
                 seeds[slot] = seeds[slot] + g if slot in seeds else g
-        return tuple(pytree.of_row(structures, _finish(backward(tape, seeds, keep=True), leaves, given)))
+        return _finish(backward(tape, seeds, keep=True), leaves, [g for g in given if g is not None])
 
+    def pullback(cotangent: Any) -> Any:
+        given, given_structure = pytree.flatten(cotangent)
+        if given_structure != out_structure:
+            raise StructureError(
+                f"vjp: the cotangent has the structure {given_structure!r}, the function returned {out_structure!r}"
+            )
+        return tuple(pytree.of_row(structures, pull(given)))
+
+    pullback.of_leaves = pull  # type: ignore[attr-defined]
     pullback.tape = tape  # type: ignore[attr-defined]
     return out_structure.unflatten(values), pullback
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _NUMPY = ("array", "asarray", "ascontiguousarray", "empty", "zeros", "moveaxis", "transpose")
-_HELPERS = ("contiguous", "out_of_range", "packing_memory", "share", "DEPTH", "FEW", "spread", "with_time")
+_HELPERS = ("aligned", "contiguous", "out_of_range", "packing_memory", "share", "DEPTH", "FEW", "spread", "with_time")
 
 
 class Caller:
@@ -184,7 +184,7 @@ class Caller:
             elif kind == "total":
                 made.append(f"zeros(rows * {size}, {self.dtype(dtype)})")
             elif kind == "work_shared":
-                made.append(f"empty({size}, {self.dtype(dtype)})")
+                made.append(f"aligned({size}, {self.dtype(dtype)})")
             else:
                 factors = {"work": "mine * ", "chunk_shared": "steps * "}.get(kind, "mine * steps * ")
                 made.append(f"memory(({factors}{size},), {self.dtype(dtype)})")

@@ -33,11 +33,9 @@ class Lowering(Schedule):
 
     def _lines(self, groups: Sequence[Group], section: str, begun: set[int]) -> list[str]:
         lines: list[str] = []
-        for group in groups:
-            if group.kind == "pass":
-                assert group.key is not None
-                lines += self.write_pass(group.key, group.ops, self.stored, section)
-            elif group.kind == "product":
+        for run in self.runs(groups):
+            group = run[0]
+            if group.kind == "product":
                 assert group.product is not None
                 lines += self.write_product(group.product, section, begun)
             elif group.kind == "sums":
@@ -45,8 +43,15 @@ class Lowering(Schedule):
             elif group.kind == "loop":
                 lines += self._inner_loop(group, section, begun)
             else:
-                lines += self.write_nest(group.ops[0], section)
+                body = [line for group in run for line in self._body(group)]
+                lines += self.over_rows(body, *self.over(group), section)
         return lines
+
+    def _body(self, group: Group) -> list[str]:
+        """What a pass or a nest does with a row."""
+        if group.key is None:
+            return self.nest_lines(group.ops[0])
+        return self.pass_lines(group.key, group.ops, self.stored)
 
     def _inner_loop(self, group: Group, section: str, begun: set[int]) -> list[str]:
         loop = self.graph.loops[group.loop]
@@ -55,8 +60,7 @@ class Lowering(Schedule):
         carried: dict[Key, list[Op]] = {}
         for op in group.ops:
             carried.setdefault(self.key(op), []).append(op)
-        for key, ops in carried.items():
-            lines += self.write_pass(key, ops, self.stored, section)
+        lines += self._lines([Group("pass", ops, key) for key, ops in carried.items()], section, begun)
         return [f"for round{loop.number} in range({rounds}):", *["    " + line for line in lines]]
 
     def _bind_states(self) -> None:

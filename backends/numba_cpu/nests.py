@@ -17,17 +17,20 @@ SCALAR_FOLDS = {"sum": "{0} + {1}", "max": "max({0}, {1})", "min": "min({0}, {1}
 class Nests(Passes):
     """Writes one operation as loops over its own indices."""
 
-    def write_nest(self, op: Op, section: str) -> list[str]:
-        write = {
+    def nest_lines(self, op: Op) -> list[str]:
+        """The source lines of an operation for a row."""
+        return {
             "reduce": self._reduce,
             "contract": self._contract,
             "cumsum": self._cumsum,
             "gather": self._gather,
             "scatter": self._scatter,
-        }[op.kind]
+        }[op.kind](op)
+
+    def nest_rows(self, op: Op) -> tuple[bool, bool]:
+        """Whether an operation is done for each row, and whether by one thread alone."""
         rowed = any(self.graph.values[base].rowed for base in [*op.reads, op.out])
-        once = op.kind == "scatter" and not rowed and self.graph.values[op.out].source == "sum"
-        return self.over_rows(write(op), rowed, section, once)
+        return rowed, op.kind == "scatter" and not rowed and self.graph.values[op.out].source == "sum"
 
     def at(self, access: Access, names: Sequence[str]) -> str:
         return access_offset(self.place(access.base), access, names)

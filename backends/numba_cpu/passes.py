@@ -60,12 +60,11 @@ class Passes(Layout):
         return "b" if dtype.kind == "b" else "f" if dtype == self.dtype else "other"
 
     # ---- text ----
-    def write_pass(self, key: Key, ops: Sequence[Op], stored: set[int], section: str) -> list[str]:
-        """The source lines of fused operations; ``stored`` says which results must go to memory."""
-        nest = _Nest(self, key, ops, stored)
-        return self.over_rows(nest.lines(), key.rowed, section, key.once)
+    def pass_lines(self, key: Key, ops: Sequence[Op], stored: set[int]) -> list[str]:
+        """The source lines of fused operations for a row; ``stored`` says which results must go to memory."""
+        return _Nest(self, key, ops, stored).lines()
 
-    def over_rows(self, lines: list[str], rowed: bool, section: str, once: bool = False) -> list[str]:
+    def over_rows(self, lines: list[str], rowed: bool, once: bool, section: str) -> list[str]:
         """Lines for each row of this thread, and outside of the loop for each step of the chunk."""
         head: list[str] = []
         if once:

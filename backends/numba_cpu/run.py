@@ -50,13 +50,13 @@ def packing_memory(program: Program) -> np.ndarray:
     try:
         packed = program.spare.pop()
     except IndexError:
-        packed = _aligned(program.packed_size, program.dtype)
+        packed = aligned(program.packed_size, program.dtype)
     if program.is_padded:
         packed.fill(0)
     return packed
 
 
-def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
+def aligned(size: int, dtype: np.dtype) -> np.ndarray:
     """Memory that begins with a line of the cache: small panels are read a third faster."""
     memory = np.empty(size + 64 // dtype.itemsize, dtype)
     start = -memory.__array_interface__["data"][0] % 64 // dtype.itemsize

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..graph import Access, Number, Op
 from ..plan import SECTIONS, Plan
-from .layout import writers_of
+from .layout import Place, writers_of
 from .nests import Nests
 from .passes import Key
 from .products import Packed, Product, Products
@@ -58,6 +58,7 @@ class Schedule(Products, Nests):
         for group in _every(group for section in self.sections for group in section.groups):
             group.ops = [op for op in group.ops if group.kind != "loop" or not self._stays(group, op)]
         self.stored = self._stored()
+        self._place_in_rows()
 
     def _schedule(self, name: str, ops: Sequence[Op]) -> Section:
         """Put operations into groups: whatever cannot be fused as soon as it can be done, then the largest pass."""
@@ -156,6 +157,42 @@ class Schedule(Products, Nests):
         if best_key is None:
             raise AssertionError("no operation of the step can be done next; this is a mistake in the plan")
         return Group("pass", best, best_key)
+
+    # ---- rows ----
+    def over(self, group: Group) -> tuple[bool, bool]:
+        """Whether a pass or a nest is done for each row, and whether by one thread alone."""
+        if group.key is not None:
+            return group.key.rowed, group.key.once
+        return self.nest_rows(group.ops[0])
+
+    def runs(self, groups: Sequence[Group]) -> list[list[Group]]:
+        """Groups of which one loop over the rows does all, in turn for each row, so that it stays in the cache."""
+        found: list[list[Group]] = []
+        for group in groups:
+            joins = group.kind in ("pass", "nest") and self.over(group) == (True, False)
+            if joins and found and found[-1][0].kind in ("pass", "nest") and self.over(found[-1][0]) == (True, False):
+                found[-1].append(group)
+            else:
+                found.append([group])
+        return found
+
+    def _place_in_rows(self) -> None:
+        """Let what a single loop over the rows makes and reads lie in memory of one row, which all rows share."""
+        lists = [section.groups for section in self.sections]
+        lists += [group.groups for groups in lists for group in _every(groups) if group.kind == "loop"]
+        homes: dict[int, set[int]] = {}
+        for run in [run for groups in lists for run in self.runs(groups)]:
+            inside = run[0].kind in ("pass", "nest") and self.over(run[0]) == (True, False)
+            for op in [op for group in run for op in group.ops]:
+                for base in (op.out, *op.reads):
+                    homes.setdefault(base, set()).add(id(run) if inside else -id(run))
+        apart = self.chunked | self._aliased() | self.places.keys()
+        for base, runs in homes.items():
+            value = self.graph.values[base]
+            if len(runs) == 1 and min(runs) > 0 and base not in apart and value.source == "op" and value.rowed:
+                if base in self.stored:
+                    start = self.reserve("work", value.size, False, self.storage(base))
+                    self.places[base] = Place(self.pool("work", False, self.storage(base)), f"{start}", f"{start}", 0)
 
     def _stored(self) -> set[int]:
         """Values that must be in memory: results, and what another group reads."""

@@ -15,22 +15,13 @@ from ..specs import Input, Parameter, State
 Mask = tuple[tuple[bool, ...], ...]
 
 
-def _sparse(rng: np.random.Generator) -> "FullyRecurrent":
-    m, n = rng.permutation(np.arange(2, 5))[:2].tolist()
-    connections = rng.random((m + n, n)) < 0.7
-    # Each unit is one that something comes from, and so is each input.
-    connections[np.arange(m + n), np.arange(m + n) % n] = True
-    return FullyRecurrent(m, n, connections=connections.tolist(), outputs=n - 1)
-
-
-@register(variants={"": {}, "masked": _sparse})
+@register()
 class FullyRecurrent(Cell):
     """The fully recurrent network of real-time recurrent learning: each unit sees every unit and every input.
 
     ::
 
-        z_t = [x_t, y_{t-1}]
-        s_t = z_t (C * W) + b
+        s_t = x_t (C_x * W_x) + y_{t-1} (C_y * W_y) + b
         y_t = sigmoid(s_t)
 
     Parameters
@@ -38,14 +29,14 @@ class FullyRecurrent(Cell):
     input_size, hidden_size : int
         Numbers of inputs m and of units n.
     connections : sequence of m + n sequences of n bool, optional
-        C, with a row for each input and then for each unit, and a column for the unit that the connection goes to.
+        C_x above C_y: a row for each input and then for each unit, and a column for the unit that a connection goes to.
         Connections that are False do not exist: their weights count as 0 and are not learned. By default all exist.
     outputs : int, optional
         How many units are outputs: the first so many, the others are hidden. By default all are outputs.
     teacher_forcing : bool
         Whether xs says, for each step, which outputs are to be taken at a given value before it::
 
-            z_t = [x_t, d_t where forced_t, y_{t-1} elsewhere]
+            y_{t-1} = d_t where forced_t
 
         What such a unit has computed is not read by this step, and so no gradient goes back through it here. At step t
         stands what the outputs were to be after step t - 1.
@@ -59,8 +50,8 @@ class FullyRecurrent(Cell):
     -----
     State: y of all units, an array (B, hidden_size), 0 at first. Output: y of the outputs. Inputs: x, or with
     ``teacher_forcing`` the dict of x (T, B, input_size), d (T, B, outputs) and the boolean forced (T, B, outputs). The
-    bias is the paper's weight from an input that is always 1. All are drawn from U[-0.1, 0.1). To
-    hold some connections at a weight other than 0 see :func:`tapegrad.freeze`.
+    bias is the paper's weight from an input that is always 1, and W_x above W_y is its matrix w, transposed. All are
+    drawn from U[-0.1, 0.1). To hold some connections at a weight other than 0 see :func:`tapegrad.freeze`.
 
     References
     ----------
@@ -80,7 +71,7 @@ class FullyRecurrent(Cell):
         if self.connections is not None:
             object.__setattr__(self, "connections", _checked_connections(self.connections, m, n))
         if self.outputs is not None and not 1 <= self.outputs <= n:
-            raise OptionError(f"FullyRecurrent: outputs={self.outputs!r}, expected how many of the {n} units are outputs")
+            raise OptionError(f"FullyRecurrent: outputs={self.outputs!r}, expected how many of {n} units are outputs")
         super().__post_init__()
 
     @property
@@ -89,7 +80,12 @@ class FullyRecurrent(Cell):
 
     def parameters(self) -> dict[str, Parameter]:
         m, n = self.input_size, self.hidden_size
-        return {"W": Parameter((m + n, n), init=Uniform(-0.1, 0.1)), "b": Parameter((n,), init=Uniform(-0.1, 0.1))}
+        small = Uniform(-0.1, 0.1)
+        return {
+            "W_x": Parameter((m, n), init=small),
+            "W_y": Parameter((n, n), init=small),
+            "b": Parameter((n,), init=small),
+        }
 
     def state(self) -> State:
         return State((self.hidden_size,))
@@ -99,14 +95,15 @@ class FullyRecurrent(Cell):
         return {"x": x, "d": Input(units), "forced": Input(units, dtype=bool)} if self.teacher_forcing else x
 
     def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
-        y, W, k, n = state, params["W"], self.output_size, self.hidden_size
+        y, k, n = state, self.output_size, self.hidden_size
+        W_x, W_y = params["W_x"], params["W_y"]
         if self.teacher_forcing:
             x, known = x["x"], np.where(x["forced"], x["d"], y[:, :k])
             y = known if k == n else np.concatenate([known, y[:, k:]], axis=-1)
         if self.connections is not None:
-            W = W * np.asarray(self.connections, W.dtype)
-        z = np.concatenate([x, y], axis=-1)
-        s = z @ W + params["b"]
+            C = np.asarray(self.connections, W_y.dtype)
+            W_x, W_y = C[: self.input_size] * W_x, C[self.input_size :] * W_y
+        s = x @ W_x + y @ W_y + params["b"]
         y = sigmoid(s)
         return y, y if k == n else y[:, :k]
 
@@ -119,7 +116,7 @@ def _checked_connections(connections: Any, m: int, n: int) -> Mask:
         mask = np.empty(0)
     if mask.shape != (m + n, n) or not np.isin(mask, (0, 1)).all():
         raise OptionError(
-            f"FullyRecurrent: connections has shape {mask.shape} and dtype {mask.dtype}, expected {m + n} rows (inputs, "
-            f"then units) of {n} values True or False; write np.ones(({m + n}, {n}), bool) and set what is to be cut"
+            f"FullyRecurrent: connections has shape {mask.shape} and dtype {mask.dtype}, expected {m + n} rows "
+            f"(inputs, then units) of {n} values True or False; write np.ones(({m + n}, {n}), bool) and set some False"
         )
     return tuple(tuple(map(bool, row)) for row in mask.tolist())

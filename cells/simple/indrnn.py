@@ -31,8 +31,8 @@ class IndRNN(Cell):
     Notes
     -----
     State and output: an array (B, hidden_size), 0 at first. Input weights are Glorot's, the bias is 0. The paper also
-    keeps ``|u|`` within its bound while training, which is up to the optimiser. Units mix in the layers above: stack two
-    cells at least.
+    keeps ``|u|`` within its bound while training, which is up to the optimiser. Units mix in the layers above: stack
+    two cells at least.
 
     References
     ----------

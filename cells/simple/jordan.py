@@ -36,8 +36,8 @@ class Jordan(Cell):
 
     Notes
     -----
-    State: the context s, an array (B, output_size), 0 at first. Output: y, which is computed inside of the cell. Weights
-    are Glorot's, biases 0. Jordan's plan, which tells the network what sequence to make, is the input x.
+    State: the context s, an array (B, output_size), 0 at first. Output: y, which is computed inside of the cell.
+    Weights are Glorot's, biases 0. Jordan's plan, which tells the network what sequence to make, is the input x.
 
     References
     ----------

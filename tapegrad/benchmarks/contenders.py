@@ -58,6 +58,7 @@ class Peer:
 PEERS = {
     "torch": Peer("torch", "torch_layers"),
     "torch_custom": Peer("torch", "torch_peers"),
+    "torch_module": Peer("torch", "torch_modules"),
     "jax": Peer("jax", "jax_peers"),
     "mygrad": Peer("mygrad", "mygrad_peers"),
 }

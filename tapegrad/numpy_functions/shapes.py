@@ -205,7 +205,12 @@ def repeat(a, repeats, axis=None):
     if axis is None:
         a, axis = ravel(a), 0
     axis = axes_of(axis, len(a.shape))[0]
-    return index(a, (slice(None),) * axis + (np.repeat(np.arange(a.shape[axis]), repeats),))
+    before, n, behind = a.shape[:axis], a.shape[axis], a.shape[axis + 1 :]
+    if np.size(repeats) == 1:  # all as often: an axis that is broadcast, whose derivative is a sum
+        times = len(np.repeat(0, repeats))
+        apart = broadcast_to(expand_dims(a, axis + 1), (*before, n, times, *behind))
+        return reshape(apart, (*before, n * times, *behind))
+    return index(a, (slice(None),) * axis + (np.repeat(np.arange(n), repeats),))
 
 
 def astype(x, dtype, /, copy=True):

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sympy import MatAdd, Symbol
 
-from tapegrad.errors import OptionError
-
 from . import algebra as al
 from .adjoints import Adjoints
 from .calls import called, is_readable
 from .constants import is_zero
+from .distinct import check_names, fitted
 from .equations import Equation, Equations, EquationTable, OrderedProduct, over_time
 from .expressions import LAST, TIME, Named, Value, moved, replaced, values_in
 from .jacobians import Jacobians, Partial
-from .letters import Letters
 from .notation import Notation
 from .notation import notation as notation_of
 from .running import Run
@@ -79,7 +77,8 @@ def derive(
     δh_t = W_hhᵀ δa_{t+1} + ∂L_t/∂h_t
     δa_t = δh_t ⊙ (1 - h_t^2)
     """
-    return Derivation(subject(cell, params, state, x), notation_of(notation), loss, target)
+    read, letters = subject(cell, params, state, x), notation_of(notation)
+    return Derivation(read, fitted(read, letters) if isinstance(notation, str) else letters, loss, target)
 
 
 class Derivation:
@@ -300,20 +299,6 @@ def notes(derivation: Derivation) -> list[str]:
     if missing:
         found.append(f"The Jacobian of {', '.join(missing)} is no matrix between vectors and is not printed.")
     return found
-
-
-def check_names(subject: Subject, notation: Notation) -> None:
-    """No two things may be printed alike."""
-    named: dict[Any, str] = {}
-    symbols = [leaf.symbol for leaf in (*subject.params, *subject.state, *subject.xs)]
-    for name in dict.fromkeys(v.name for v in (*symbols, *subject.values.values(), *subject.output_symbols)):
-        key = Letters(notation.name(name)).key
-        if key in named:
-            raise OptionError(
-                f"derive: {named[key]} and {name} would both be printed as {notation.name(name)}; rename one of them, "
-                f"notation=Notation(rename={{{name!r}: ...}})"
-            )
-        named[key] = name
 
 
 def zero_or_sum(share: Any) -> Any:

@@ -65,6 +65,9 @@ def check_cell(
     * ``"jax"`` and ``"torch"``, where they are installed and only when they are named: the traced step in the functions
       of that library, which differentiates it by its own rules.
 
+    What a step gives to ``stop_gradient`` is constant for each of them: differences hold it at the value that it has at
+    the point, at the same call in every evaluation, and the other libraries have a function of this meaning.
+
     An oracle that does not apply is left out, and the report says why. Of cells with more than 400 numbers to
     differentiate by, the last two look at a random choice. Second derivatives are those of the tape, of the
     reference and of differences of the gradient; under masks differences look at results and tangents alone, RTRL at

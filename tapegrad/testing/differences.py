@@ -5,6 +5,9 @@ shrinking steps, extrapolated to step zero, which take any function; and the com
 ``imag(f(x + i e v)) / e``, which is exact to rounding but only for functions that are analytic in NumPy's complex
 arithmetic. The second is believed only where it confirms the first.
 
+What goes through ``stop_gradient`` keeps the value that it has at the point, since derivatives take it for a constant:
+its values are recorded in a run at the point, in order, and put in their place in every other run.
+
 References
 ----------
 Ridders 1982, "Accurate computation of F'(x) and F'(x) F''(x)"; Squire & Trapp 1998, "Using complex variables to
@@ -15,9 +18,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from ..holding import OtherPath, held_at
 
 COMPLEX_STEP = 1e-30
 STEPS = 2.0 ** -np.arange(4, 20)  # from 1/16, which is accurate, down to what a narrow domain may need
@@ -53,10 +58,13 @@ def directional(f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.
         From float64 (or complex) arrays to a list of arrays.
     args, direction : sequences of float64 arrays of the same shapes
     """
-    exact = complex_step(f, args, direction)
-    if exact is not None and _confirmed(exact, *central(f, args, direction, CONFIRMING)):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        held, centre = held_at(f, [x.copy() for x in args])
+    exact = complex_step(held, args, direction)
+    if exact is not None and _confirmed(exact, *central(held, args, direction, CONFIRMING, centre)):
         return Difference(exact, [np.zeros_like(d) for d in exact], "complex step")
-    return Difference(*central(f, args, direction), "central differences")
+    return Difference(*central(held, args, direction, SETTLED, centre), "central differences")
 
 
 def _confirmed(exact: list, value: list, error: list) -> bool:
@@ -70,25 +78,32 @@ def _confirmed(exact: list, value: list, error: list) -> bool:
 
 
 def central(
-    f: Callable, args: Sequence[np.ndarray], direction: Sequence[np.ndarray], accuracy: float = SETTLED
+    f: Callable,
+    args: Sequence[np.ndarray],
+    direction: Sequence[np.ndarray],
+    accuracy: float = SETTLED,
+    centre: Sequence[Any] | None = None,
 ) -> tuple[list, list]:
     """Central differences, extrapolated by Neville's scheme; for each element the entry with the least doubt.
 
     It ends when every element is known to ``accuracy``, as far as rounding allows it to be; one above SETTLED is
-    relative to the largest element.
+    relative to the largest element. ``centre`` is what ``f`` gives at ``args``, if that is known.
     """
 
     def moved(by: float) -> list[np.ndarray]:
         given = [x + by * v for x, v in zip(args, direction, strict=True)]
-        return [np.asarray(y, np.float64) for y in f(*given)]
+        try:
+            return [np.asarray(y, np.float64) for y in f(*given)]
+        except OtherPath:  # as far from the point as this it is another function
+            return [np.full_like(y, np.nan) for y in values]
 
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a large step may leave the domain; the result is then not taken
-        centre = moved(0.0)
-        tables = [_Table(y.shape) for y in centre]
+        values = [np.asarray(y, np.float64) for y in (f(*args) if centre is None else centre)]
+        tables = [_Table(y.shape) for y in values]
         for h in STEPS:
             ahead, behind = moved(h), moved(-h)
-            for table, a, b, c in zip(tables, ahead, behind, centre, strict=True):
+            for table, a, b, c in zip(tables, ahead, behind, values, strict=True):
                 # What rounding of the values alone does.
                 rounding = np.finfo(float).eps * (np.abs(a) + np.abs(b))
                 table.add((a - b) / (2 * h), rounding / h)

@@ -58,6 +58,11 @@ def check_grads(
     shapes and dtypes of what the modes return are compared too. For the second order the same is done
     to J v and to J'u as functions of the arguments, in each nesting of the modes; and so on.
 
+    What ``f`` gives to ``stop_gradient`` keeps, in all evaluations, the value that it has at the point: derivatives
+    take it for a constant, so they are those of ``f`` with these values held. What a derivative rule gives to
+    ``stop_gradient`` is no part of ``f``, and is not held. Loops whose step calls ``stop_gradient`` are evaluated by
+    the reference backend.
+
     Parameters
     ----------
     f : callable

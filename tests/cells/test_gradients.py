@@ -50,7 +50,7 @@ class Problem:
 
 # relu has a kink: a difference must not straddle it.
 def width(variant):
-    return 1e-5 if "relu" in str(variant) else 1e-3
+    return 1e-5 if "relu" in str(variant) else 2e-4
 
 
 @EVERY

@@ -198,7 +198,8 @@ def test_units_of_indrnn_start_where_the_paper_lets_them():
 
 def units(p, mask, x, y):
     z, n = x + y, len(y)
-    kept = [[w if c else 0.0 for w, c in zip(*rows, strict=True)] for rows in zip(p["W"], mask, strict=True)]
+    weights = p["W_x"] + p["W_y"]  # the rows of both
+    kept = [[w if c else 0.0 for w, c in zip(*rows, strict=True)] for rows in zip(weights, mask, strict=True)]
     return [sigma(net(j, (z, kept), bias=p["b"][j])) for j in range(n)]
 
 
@@ -221,7 +222,7 @@ def test_fully_recurrent(m, n, masked, data, seed):
 def test_fully_recurrent_is_elmans_with_logistic_units(m, n, seed):
     cell, elman = FullyRecurrent(m, n), Elman(m, n, "sigmoid")
     params, state, xs = drawn(cell, seed)
-    parted = {"W_xh": params["W"][:m], "W_hh": params["W"][m:], "b_h": params["b"]}
+    parted = {"W_xh": params["W_x"], "W_hh": params["W_y"], "b_h": params["b"]}
     np.testing.assert_allclose(unroll(cell, params, state, xs)[1], unroll(elman, parted, state, xs)[1], rtol=1e-12)
 
 
@@ -233,8 +234,11 @@ def test_connections_that_do_not_exist_are_not_learned_and_not_read():
     assert hash(cell) == hash(FullyRecurrent(2, 3, mask.astype(int).tolist()))
     params, state, xs = drawn(cell, 1)
     grads = tg.grad(lambda p: np.sum(cell(p, xs, state)[1] ** 2))(params)
-    np.testing.assert_array_equal(grads["W"] != 0, mask)
-    changed = params | {"W": np.where(mask, params["W"], rng.standard_normal((5, 3)))}
+    np.testing.assert_array_equal(np.concatenate([grads["W_x"], grads["W_y"]]) != 0, mask)
+    changed = params | {
+        "W_x": np.where(mask[:2], params["W_x"], rng.standard_normal((2, 3))),
+        "W_y": np.where(mask[2:], params["W_y"], rng.standard_normal((3, 3))),
+    }
     np.testing.assert_array_equal(cell(changed, xs, state)[1], cell(params, xs, state)[1])
 
 
@@ -278,7 +282,7 @@ def test_teacher_forced_gradients_are_those_of_real_time_recurrent_learning(outp
 
     found = tg.grad(loss)(params)
     m, n, steps = 2, 4, 5
-    w = params["W"].T  # w[k, l]: to unit k from line l
+    w = np.concatenate([params["W_x"], params["W_y"]]).T  # w[k, l]: to unit k from line l
     y, p, total = state[0].copy(), np.zeros((n, n, m + n + 1)), np.zeros((n, m + n + 1))
     for t in range(steps):
         for k in range(outputs):
@@ -286,23 +290,28 @@ def test_teacher_forced_gradients_are_those_of_real_time_recurrent_learning(outp
                 y[k] = xs["d"][t, 0, k]
                 p[k] = 0
         z = np.concatenate([xs["x"][t, 0], y, [1.0]])  # the last line is the bias
-        new, q = np.zeros(n), np.zeros_like(p)
+        new, later = np.zeros(n), np.zeros_like(p)
         for k in range(n):
-            new[k] = sigma(math.fsum(w[k, l] * z[l] for l in range(m + n)) + params["b"][k])
+            new[k] = sigma(math.fsum(w[k, q] * z[q] for q in range(m + n)) + params["b"][k])
             for i in range(n):
                 for j in range(m + n + 1):
-                    through = math.fsum(w[k, m + l] * p[l, i, j] for l in range(n))
-                    q[k, i, j] = new[k] * (1 - new[k]) * (through + (z[j] if i == k else 0.0))
-        y, p = new, q
+                    through = math.fsum(w[k, m + u] * p[u, i, j] for u in range(n))
+                    later[k, i, j] = new[k] * (1 - new[k]) * (through + (z[j] if i == k else 0.0))
+        y, p = new, later
         error = y[:outputs] - targets[t, 0]
         total += np.einsum("k,kij->ij", error, p[:outputs])
-    np.testing.assert_allclose(found["W"], total[:, : m + n].T, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(found["W_x"], total[:, :m].T, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(found["W_y"], total[:, m : m + n].T, rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(found["b"], total[:, m + n], rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.parametrize("forcing", [False, True])
 @pytest.mark.parametrize("outputs", [None, 2])
-def test_teacher_forcing_by_every_quick_oracle(outputs):
-    assert check_cell(FullyRecurrent(2, 3, outputs=outputs, teacher_forcing=True), oracles=QUICK).skipped == {}
+def test_options_of_the_fully_recurrent_network_by_every_quick_oracle(outputs, forcing):
+    mask = np.random.default_rng(0).random((5, 3)) < 0.7
+    for connections in (None, mask):
+        cell = FullyRecurrent(2, 3, connections, outputs, teacher_forcing=forcing)
+        assert check_cell(cell, oracles=QUICK).skipped == {}
 
 
 # ---- what is refused ----
@@ -313,9 +322,9 @@ def test_teacher_forcing_by_every_quick_oracle(outputs):
     [
         (lambda: Jordan(1, 2, 3, mu=1.0), "mu=1.0, expected at least 0 and below 1"),
         (lambda: Jordan(1, 2, 3, output_activation="softmax"), "Jordan: output_activation='softmax', expected one of"),
-        (lambda: Additive(1, 2, activation=np.tanh), "Additive: activation=.*expected one of tanh, sigmoid, relu, ident"),
+        (lambda: Additive(1, 2, activation=np.tanh), "Additive: activation=.*expected one of tanh, sigmoid, re"),
         (lambda: IndRNN(1, 2, steps=0), "IndRNN: steps=0, expected at least 1"),
-        (lambda: FullyRecurrent(1, 2, outputs=3), "outputs=3, expected how many of the 2 units"),
+        (lambda: FullyRecurrent(1, 2, outputs=3), "outputs=3, expected how many of 2 units"),
         (lambda: FullyRecurrent(1, 2, connections=[[1, 1]] * 2), r"shape \(2, 2\).*expected 3 rows"),
         (lambda: FullyRecurrent(1, 2, connections=[[1, 1], [1], [0, 1]]), "expected 3 rows"),
         (lambda: FullyRecurrent(1, 2, connections=[[1, 1], [0.5, 1], [0, 1]]), "values True or False"),

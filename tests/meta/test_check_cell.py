@@ -156,6 +156,10 @@ def test_a_step_that_is_another_function_on_arrays_than_on_tensors():
     assert (report.mismatches[0].what.split(" ")[0], report.mismatches[0].name) == ("value", "ys")
 
 
+forgotten = tg.custom_vjp(lambda a: 1.0 * a)
+forgotten.defvjp(lambda g, ans, a: 0.0 * g)
+
+
 class Detached(Cell):
     """A path of the state that no derivative follows."""
 
@@ -170,7 +174,7 @@ class Detached(Cell):
     def step(self, params, state, x):
         a, b = state
         a = np.tanh(params["w"] * a + x)
-        b = 0.5 * b + params["u"] * tg.stop_gradient(a)
+        b = 0.5 * b + params["u"] * forgotten(a)
         return (a, b), b
 
 
