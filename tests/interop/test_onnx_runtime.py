@@ -98,6 +98,7 @@ LAYERS = [
     LSTM(2, 3),
     GRU(2, 3),
     GRU(2, 3, reset_after=True),
+    GRU(2, 3, update_writes=True),
     Bidirectional(LSTM(2, 3), LSTM(2, 3)),
     Sequential((Bidirectional(GRU(2, 3), GRU(2, 3)), LSTM(6, 4))),
     Stacked((LSTM(2, 3), Elman(3, 4, "sigmoid"), GRU(4, 2))),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FileError, OptionError, ShapeError, StructureError
+from ...files import one_line
 from ..libraries import library
 from .attributes import node_of
 from .cells import OPERATORS
@@ -196,7 +197,7 @@ def _parts(onnx: Any, model: Any) -> tuple[list[Any], dict[str, np.ndarray], dic
             model = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(os.fspath(model))
         except Exception as error:  # protobuf's own exceptions have no common base
             text = "the bytes are" if isinstance(model, bytes) else f"{os.fspath(model)!r} is"
-            raise FileError(f"load: {text} no ONNX model that can be read: {' '.join(str(error).split())}") from error
+            raise FileError(f"load: {text} no ONNX model that can be read: {one_line(error)}") from error
     graph = model.graph if isinstance(model, onnx.ModelProto) else model
     if not isinstance(graph, onnx.GraphProto):
         raise OptionError(f"load: model is a {type(model).__name__}, expected a path, bytes, or a proto of onnx")
