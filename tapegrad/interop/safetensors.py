@@ -190,7 +190,8 @@ def _class(name: str, module: str) -> type[Layer]:
     return here[-1]  # a notebook defines a class again
 
 
-def _subclasses(kind: type) -> Iterator[type]:
+def _subclasses(kind: type[Layer]) -> Iterator[type[Layer]]:
+    below: type[Layer]
     for below in kind.__subclasses__():
         yield below
         yield from _subclasses(below)

@@ -1,7 +1,5 @@
 """Weights in Keras' layout, against its equations written out; needs no library."""
 
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +7,8 @@ from hypothesis import strategies as st
 
 from tapegrad import pytree
 from tapegrad.cells import GRU, LSTM, Bidirectional, Elman, IndRNN
-from tapegrad.errors import DtypeError, MissingLibrary, OptionError, ShapeError, StructureError
-from tapegrad.interop.keras import KerasLayer, from_weights, load, to_keras, to_weights
+from tapegrad.errors import DtypeError, OptionError, ShapeError, StructureError
+from tapegrad.interop.keras import KerasLayer, from_weights, to_weights
 
 CELLS = [Elman(2, 3), Elman(2, 3, "relu"), LSTM(2, 3), GRU(2, 3), GRU(2, 3, True), GRU(2, 3, update_writes=True)]
 
@@ -168,11 +166,3 @@ def test_a_layer_returns_what_keras_returns(rng):
         np.testing.assert_allclose(KerasLayer(cell, params, go_backwards=backwards)(x), expected[:, -1], 1e-12)
     with pytest.raises(ShapeError, match="2 initial states came"):
         layer(x, [h, h])
-
-
-def test_without_the_library_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(MissingLibrary, match="tapegrad.interop.keras.load needs keras, .*; pip install keras"):
-        load("model.keras")
-    with pytest.raises(MissingLibrary, match="to_keras needs keras"):
-        to_keras(GRU(2, 3), {})

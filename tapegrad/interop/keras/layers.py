@@ -115,7 +115,7 @@ def from_keras(layer: Any) -> KerasLayer:
     --------
     ``cell, params = found.layer, found.params`` of ``found = from_keras(model.layers[1])``.
     """
-    config = getattr(layer, "get_config", dict)()
+    config: dict[str, Any] = getattr(layer, "get_config", dict)()
     kind = type(layer).__name__
     if kind == "Bidirectional":
         made = _bidirectional(layer, config)
