@@ -141,9 +141,16 @@ def test_weights_from_constant_nodes_and_states_from_one_number():
     filled = helper.make_node(
         "ConstantOfShape", ["shape"], ["initial_h"], value=onnx.numpy_helper.from_array(np.array([0.25], np.float32))
     )
-    model = model_of("RNN", attributes, arrays, ["R"], more=[constant, filled])
-    (recurrence,) = load(model).values()
-    assert (recurrence.name, recurrence.node.cells[0].initial_h, recurrence.wanted) == ("Y", 0.25, {})
+    expanded = helper.make_node("Expand", ["small", "shape"], ["initial_h"])
+    numbers = helper.make_node(
+        "Constant", [], ["small"], value=onnx.numpy_helper.from_array(np.full((1, 1, 2), 0.25, np.float32))
+    )
+    for more in ([constant, filled], [constant, numbers, expanded]):
+        (recurrence,) = load(model_of("RNN", attributes, arrays, ["R"], more=more)).values()
+        assert (recurrence.name, recurrence.node.cells[0].initial_h, recurrence.wanted) == ("Y", 0.25, {})
+    numbers.attribute[0].t.CopyFrom(onnx.numpy_helper.from_array(np.float32([0.25, 0.5]), "value"))
+    (several,) = load(model_of("RNN", attributes, arrays, ["R"], more=[constant, numbers, expanded])).values()
+    assert several.wanted == {"initial_h": "initial_h"}
     expected = standard.run("RNN", **{**arrays, "initial_h": np.full_like(arrays["initial_h"], 0.25)}, **attributes)
     np.testing.assert_allclose(recurrence(arrays["X"])[0], expected[0], 1e-5, 1e-6)
 

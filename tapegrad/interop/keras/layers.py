@@ -34,6 +34,11 @@ class KerasLayer:
         Whether a cell reads sequences from their end; its outputs then come in the order in which it reads.
     return_sequences, return_state : bool
         Whether the outputs of all steps are returned, and whether the final states are returned as well.
+
+    Notes
+    -----
+    Keras' masks are not taken: a masked step there repeats the output before it. Call ``layer`` with ``lengths`` where
+    sequences end early.
     """
 
     __pytree_leaf__ = True

@@ -211,7 +211,19 @@ def _parts(onnx: Any, model: Any) -> tuple[list[Any], dict[str, np.ndarray], dic
             filling = attributes.get("value")
             number = 0.0 if filling is None else onnx.numpy_helper.to_array(filling).item()
             starts[proto.output[0]] = float(number)
+        elif proto.op_type == "Expand":  # as exporters write a state of zeros for a batch of any size
+            number = _number(proto.input[0], values, starts)
+            if number is not None:
+                starts[proto.output[0]] = number
     return list(graph.node), values, starts
+
+
+def _number(name: str, values: Mapping[str, np.ndarray], starts: Mapping[str, float]) -> float | None:
+    """The number that an array is made of; None when there are several, or they are not known."""
+    array = values.get(name)
+    if array is None:
+        return starts.get(name)
+    return float(array.flat[0]) if array.size and np.all(array == array.flat[0]) else None
 
 
 def _recurrence(onnx: Any, proto: Any, values: Mapping[str, np.ndarray], starts: Mapping[str, float]) -> Recurrence:
