@@ -37,12 +37,12 @@ from .lstm import CoupledLSTM as CoupledLSTM
 from .lstm import FullPeepholeLSTM as FullPeepholeLSTM
 from .lstm import PeepholeLSTM as PeepholeLSTM
 from .lstm import ProjectedLSTM as ProjectedLSTM
-from .readout import Dense as Dense
 from .lstm import VanillaLSTM as VanillaLSTM
 from .noise import RecurrentDropoutGRU as RecurrentDropoutGRU
 from .noise import RecurrentDropoutLSTM as RecurrentDropoutLSTM
 from .noise import VariationalDropout as VariationalDropout
 from .noise import Zoneout as Zoneout
+from .readout import Dense as Dense
 from .readout import Linear as Linear
 from .readout import Readout as Readout
 from .readout import SigmoidReadout as SigmoidReadout
