@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -131,10 +132,12 @@ def _check_kind(name: str, kind: str) -> None:
 def find(name: str) -> type[Any]:
     """The registered cell or readout of this name, in whatever case.
 
+    ``tapegrad cells`` prints all of them. A class of yours is there once the module that registers it was imported.
+
     Raises
     ------
     OptionError
-        When there is none.
+        When there is none; names that are nearly alike are in the message.
 
     Examples
     --------
@@ -145,5 +148,11 @@ def find(name: str) -> type[Any]:
     try:
         return known[str(name).lower()]
     except KeyError:
-        names = ", ".join(sorted(cls.__name__ for cls in known.values()))
-        raise OptionError(f"find: no cell is called {name!r}; give one of {names}, or register yours") from None
+        raise OptionError(f"find: no cell is called {name!r}; {_remedy(str(name), known)}") from None
+
+
+def _remedy(name: str, known: Mapping[str, type[Any]]) -> str:
+    """What to say about a name that there is not."""
+    if near := [known[key].__name__ for key in difflib.get_close_matches(name.lower(), known, 3)]:
+        return f"near it is {', '.join(near)}; `tapegrad cells` lists them all"
+    return f"give one of {', '.join(sorted(cls.__name__ for cls in known.values()))}, or register yours"
