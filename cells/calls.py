@@ -77,17 +77,17 @@ def checked(layer: Layer, params: Any, xs: Any, state: Any) -> Any:
         When they do not fit the layer or each other.
     """
     token = capture_token(layer.parameters)
-    key = None
+    signatures = []
     if token is not None:
         try:
-            key = token, *[flat(tree, "").signature for tree in (params, xs, state)]
+            signatures = [flat(tree, "").signature for tree in (params, xs, state)]
         except DtypeError:
             pass  # said below in the words of the layer
-    found = _fitting.get(key)
+    found = _fitting.get((token, *signatures)) if signatures else None
     if found is None:
         found = check_call(layer, params, xs, state, noise=False)
-        if key is not None and not any(part.weak for part in key[1:]):
-            _fitting.keep(key, found)
+        if signatures and not any(part.weak for part in signatures):
+            _fitting.keep((token, *signatures), found)
     return layer.initial_state(*found) if state is None else state
 
 

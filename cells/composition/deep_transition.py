@@ -167,17 +167,23 @@ class DeepTransition(Cell):
         return (wanted, tuple(noise_inputs(cell) for cell in self.cells)) if self.noisy else wanted
 
     def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
-        x, noise = taken_apart(self, x)
-        before, y = state, None
-        for number, cell in enumerate(self.cells):
-            ends = self.shortcut and number == len(self.cells) - 1
-            enters = x if _has_state(cell) else state
-            if ends:
-                enters = np.concatenate([x, before] if _has_state(cell) else [state, x, before], axis=-1)
-            own = given(cell, enters, None if noise is None else noise[number])
-            new, y = cell.step(params[f"layer{number}"], state if _has_state(cell) else None, own)
-            state = new if _has_state(cell) else y
-        return state, y
+        # What the cells call their values stays their name: no variable of this function holds one, but the new state.
+        made: list[tuple[Any, Any]] = [(state, None)]
+        for number in range(len(self.cells)):
+            made.append(self._layer(number, params[f"layer{number}"], state, made[-1][0], x))
+        h = made[-1][0]
+        return h, made[-1][1]
+
+    def _layer(self, number: int, params: Any, before: Any, h: Any, x: Any) -> tuple[Any, Any]:
+        """The state as a cell makes it of that of the cell before it, h, and the output."""
+        cell, (x, noise) = self.cells[number], taken_apart(self, x)
+        enters = [x] if _has_state(cell) else [h]
+        if self.shortcut and number == len(self.cells) - 1:
+            enters += [before] if _has_state(cell) else [x, before]
+        joined = enters[0] if len(enters) == 1 else np.concatenate(enters, axis=-1)
+        own = given(cell, joined, None if noise is None else noise[number])
+        new, y = cell.step(params, h if _has_state(cell) else None, own)
+        return (new if _has_state(cell) else y), y
 
 
 def _has_state(cell: Cell) -> bool:

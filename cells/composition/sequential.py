@@ -189,7 +189,8 @@ def _loops(layers: tuple[Layer, ...]) -> tuple[tuple[int, Any, bool], ...]:
                 break
             end += 1
         joined = end > number
-        loops.append((number, Stacked(layers[number:end]) if joined else layers[number], joined))
+        run: Any = layers[number:end]
+        loops.append((number, Stacked(run) if joined else layers[number], joined))
         number = max(end, number + 1)
     return tuple(loops)
 

@@ -183,21 +183,28 @@ class Stacked(Cell):
         return (wanted, tuple(noise_inputs(cell) for cell in self.cells)) if self.noisy else wanted
 
     def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
-        first, noise = taken_apart(self, x)
-        below, states, outputs = first, [], []
-        for number, cell in enumerate(self.cells):
-            enters = np.concatenate([first, below], axis=-1) if number and self.skip_input else below
-            if number:
-                self._check_layer(number, cell, _shape(number, enters))
-            own = given(cell, enters, None if noise is None else noise[number])
-            new, y = cell.step(params[f"layer{number}"], state[number], own)
-            if number in self._added:
-                self._check_sum(number, below.shape[-1], y.shape[-1])
-                y = below + y
-            below = y
-            states.append(new)
-            outputs.append(y)
-        return tuple(states), np.concatenate(outputs, axis=-1) if self.skip_output else below
+        # What the cells call their values stays their name: no variable of this function holds one.
+        made = [(None, taken_apart(self, x)[0])]
+        for number in range(len(self.cells)):
+            made.append(self._layer(number, params[f"layer{number}"], state[number], x, made[-1][1]))
+        outputs = [layer[1] for layer in made[1:]]
+        return tuple([layer[0] for layer in made[1:]]), _joined(*outputs) if self.skip_output else outputs[-1]
+
+    def _layer(self, number: int, params: Any, state: Any, x: Any, below: Any) -> tuple[Any, Any]:
+        """The new state and the output of a cell, which is given what comes from below."""
+        cell, (first, noise) = self.cells[number], taken_apart(self, x)
+        enters = _joined(first, below) if number and self.skip_input else below
+        if number:
+            self._check_layer(number, cell, _shape(number, enters))
+        new, y = cell.step(params, state, given(cell, enters, None if noise is None else noise[number]))
+        if number in self._added:
+            self._check_sum(number, below.shape[-1], y.shape[-1])
+            y = below + y
+        return new, y
+
+
+def _joined(*vectors: Any) -> Any:
+    return np.concatenate(vectors, axis=-1)
 
 
 def _shape(number: int, enters: Any) -> tuple[int, ...]:
