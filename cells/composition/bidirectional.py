@@ -134,7 +134,7 @@ class Bidirectional(Layer):
         return self.forward.noisy or self.backward.noisy
 
     def noise(
-        self, rng: np.random.Generator, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
+        self, rng: np.random.Generator | None, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
     ) -> tuple[Any, ...]:
         """The noise of a call: that of the forward and that of the backward layer, None for one that takes none."""
         return drawn(self._layers, rng, steps, batch, dtype, training)

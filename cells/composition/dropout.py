@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.errors import OptionError
-
 from ..base import Cell
+from ..noise.drawing import checked_call, checked_rate, dropped
 from ..registry import register
 from ..specs import Input
 
@@ -65,8 +64,7 @@ class Dropout(Cell):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.rate, bool) or not isinstance(self.rate, (int, float)) or not 0 <= self.rate < 1:
-            raise OptionError(f"Dropout: rate={self.rate!r}, expected the probability of a zero, from 0 to below 1")
+        object.__setattr__(self, "rate", checked_rate("Dropout", "rate", self.rate))
 
     @property
     def output_size(self) -> int:
@@ -76,14 +74,11 @@ class Dropout(Cell):
         return Input((self.input_size,)), Input((self.input_size,))
 
     def noise(
-        self, rng: np.random.Generator, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
+        self, rng: np.random.Generator | None, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
     ) -> np.ndarray:
         """The masks of a call, (steps, batch, input_size); without ``training`` their mean, 1."""
-        shape = steps, batch, self.input_size
-        if not training:
-            return np.broadcast_to(np.ones((), dtype), shape)
-        drawn = rng.random((1, *shape[1:]) if self.per_sequence else shape)
-        return np.broadcast_to(((drawn >= self.rate) / (1 - self.rate)).astype(dtype), shape)
+        steps, batch, kind = checked_call(self, rng, steps, batch, dtype, training)
+        return dropped(rng, self.rate, (steps, batch, self.input_size), kind, training, self.per_sequence)
 
     def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
         x, mask = x

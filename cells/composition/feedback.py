@@ -125,7 +125,7 @@ class Feedback(Layer):
         return self.cell.noisy or hasattr(self.feed, "noise")
 
     def noise(
-        self, rng: np.random.Generator, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
+        self, rng: np.random.Generator | None, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
     ) -> tuple[Any, Any]:
         """The noise of a call: that of the cell and that of ``feed``, for all steps that are made of one."""
         made = int(self.output_lengths(steps)), batch, dtype, training

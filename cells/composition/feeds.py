@@ -57,7 +57,7 @@ class Sampled:
             raise OptionError(f"Sampled: temperature={self.temperature!r}, expected a number above 0")
 
     def noise(
-        self, rng: np.random.Generator, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
+        self, rng: np.random.Generator | None, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
     ) -> np.ndarray:
         """Gumbel noise (steps, batch, size); without ``training`` zeros, so that the likeliest class is taken."""
         shape = steps, batch, self.size

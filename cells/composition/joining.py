@@ -89,7 +89,7 @@ def taken_apart(layer: Layer, xs: Any) -> tuple[Any, Any]:
 
 
 def drawn(
-    layers: Sequence[Layer], rng: np.random.Generator, steps: int, batch: int, dtype: Any, training: bool
+    layers: Sequence[Layer], rng: np.random.Generator | None, steps: int, batch: int, dtype: Any, training: bool
 ) -> tuple[Any, ...]:
     """The noise of each layer in turn, with None for those that take none; all for the same number of steps."""
     return tuple(layer.noise(rng, steps, batch, dtype, training) if layer.noisy else None for layer in layers)  # type: ignore[attr-defined]

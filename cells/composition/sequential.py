@@ -99,7 +99,7 @@ class Sequential(Layer):
         return any(layer.noisy for layer in self.layers)
 
     def noise(
-        self, rng: np.random.Generator, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
+        self, rng: np.random.Generator | None, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
     ) -> tuple[Any, ...]:
         """The noise of a call: that of each layer, for as many steps as reach it, None where it takes none."""
         found: list[Any] = []

@@ -167,7 +167,7 @@ class Stacked(Cell):
         return any(cell.noisy for cell in self.cells)
 
     def noise(
-        self, rng: np.random.Generator, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
+        self, rng: np.random.Generator | None, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
     ) -> tuple[Any, ...]:
         """The noise of a call: that of each cell, None where it takes none."""
         return drawn(self.cells, rng, steps, batch, dtype, training)

@@ -12,7 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tapegrad.cells import Cell
+import numpy as np
+
+from tapegrad.cells import Cell, variants
+from tapegrad.cells.registry import KINDS
 
 from ..errors import OptionError, TapegradError
 
@@ -47,7 +50,7 @@ def each_cell(
 
     >>> import tapegrad.cells
     >>> from tapegrad.testing import check_cell, each_cell
-    >>> @each_cell("tapegrad.cells", sizes={"GRU": {"reset_after": True}}, leave_out={"DeepTransition", "Stacked"})
+    >>> @each_cell("tapegrad.cells", sizes={"GRU": {"reset_after": True}}, leave_out={"Stacked"})
     ... def test_cell(cell):
     ...     check_cell(cell)
     """
@@ -64,7 +67,8 @@ def cells_of(
 
     They are the subclasses of Cell that the module, or a submodule of the package, defines, and those that its
     ``__all__`` names; without those that have no step of their own or of a base, and those whose names begin with an
-    underscore.
+    underscore. A cell that is registered, with options that are no sizes and have no default, is that of its first
+    variant.
 
     Parameters
     ----------
@@ -152,7 +156,10 @@ def _made(caller: str, cls: type[Cell], ways: Any) -> list[tuple[str, Cell]]:
 
 
 def _with_options(caller: str, cls: type[Cell], options: Mapping[str, Any]) -> Cell:
+    registered = next((v for kind in KINDS for v in variants(kind) if v.cell is cls), None)
     try:
+        if registered is not None and not options and not all(map(_is_given, dataclasses.fields(cls))):
+            return registered.build(np.random.default_rng(0))
         return sized(cls, options)
     except TapegradError:
         raise
@@ -161,6 +168,12 @@ def _with_options(caller: str, cls: type[Cell], options: Mapping[str, Any]) -> C
             f"{caller}: {cls.__name__} cannot be made: {type(error).__name__}: {error}; give its options as "
             f"sizes={{{cls.__name__!r}: {{...}}}}, or leave_out={{{cls.__name__!r}}}"
         ) from error
+
+
+def _is_given(field: dataclasses.Field) -> bool:
+    """Whether an option is a size, or has a default."""
+    missing = dataclasses.MISSING
+    return field.name.endswith("_size") or field.default is not missing or field.default_factory is not missing
 
 
 def sized(cls: type[Cell], options: Mapping[str, Any]) -> Cell:

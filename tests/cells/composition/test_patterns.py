@@ -6,7 +6,6 @@ import pytest
 import tapegrad as tg
 from tapegrad.cells import (
     GRU,
-    LSTM,
     Bidirectional,
     Elman,
     Linear,
@@ -108,7 +107,7 @@ def test_subsampling(steps, factor, how):
 
 def test_the_pyramid():
     """Chan et al. 2015: each layer reads two neighbours of the layer below side by side."""
-    both = lambda m, n: Bidirectional(LSTM(m, n), LSTM(m, n))  # noqa: E731
+    both = lambda m, n: Bidirectional(GRU(m, n), GRU(m, n))  # noqa: E731
     model = Sequential((both(2, 3), Subsampling(6, 2, "concatenate"), both(12, 3), Subsampling(6, 2, "concatenate"),
                         both(12, 3)))  # fmt: skip
     params, state, xs, _ = arguments(model, 3)

@@ -17,6 +17,8 @@ from tapegrad.cells import (
     SoftmaxReadout,
     Stacked,
     Subsampling,
+    VariationalDropout,
+    Zoneout,
 )
 from tapegrad.errors import OptionError, ShapeError, StructureError
 from tapegrad.training import SGD, Adam, Frozen
@@ -150,6 +152,32 @@ def test_both_directions_have_noise_of_their_own():
     params, state, xs, noise = arguments(layer)
     expected = layer.forward(params["forward"], (xs, noise[0]), state[0])[1]
     assert_close(layer(params, (xs, noise), state)[1][..., :2], expected)
+
+
+def test_noisy_cells_are_parts_as_others():
+    """Noise in the recurrence and between the layers, drawn in one call; a network is wrapped as a cell is."""
+    parts = Zoneout(GRU(2, 4), 0.3), Dropout(4, 0.2), VariationalDropout(LSTM(4, 3))
+    layer, clean = Sequential(parts), Sequential((GRU(2, 4), LSTM(4, 3)))
+    params, state, xs, noise = arguments(layer, 6)
+    for part, own in zip(parts, noise, strict=True):
+        like = part.noise(np.random.default_rng(0), 7, 3)
+        assert [leaf.shape for leaf in tg.tree_leaves(own)] == [leaf.shape for leaf in tg.tree_leaves(like)]
+    below = parts[0](params["layer0"], (xs, noise[0]), state[0])[1]
+    assert_close(
+        layer(params, (xs, noise), state)[1], parts[2](params["layer2"], (below * noise[1], noise[2]), state[2])[1]
+    )
+    assert loops(layer, params, (xs, noise)) == 1
+    own = {"layer0": params["layer0"], "layer1": params["layer2"]}
+    still = Sequential((VariationalDropout(GRU(2, 4)), Dropout(4), VariationalDropout(LSTM(4, 3))))
+    mean = still.noise(None, 7, 3, np.float64, training=False)
+    assert_close(still(params, (xs, mean), state)[1], clean(own, xs, (state[0], state[2]))[1])
+    wrapped = Zoneout(Stacked((GRU(2, 4), Dropout(4), LSTM(4, 3))), 0.5)
+    noise = wrapped.noise(np.random.default_rng(0), 7, 3, np.float64)
+    assert noise[1][0] is None
+    assert wrapped(params, (xs, noise), state)[1].shape == (7, 3, 3)
+    plain = Zoneout(Stacked((GRU(2, 4), LSTM(4, 3))), 0.0)
+    nothing = plain.noise(np.random.default_rng(0), 7, 3, np.float64)
+    assert_close(plain(own, (xs, nothing), (state[0], state[2]))[1], clean(own, xs, (state[0], state[2]))[1])
 
 
 # ---- frozen parts ----

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-import tapegrad as tg
-from tapegrad.cells import GRU, LSTM, Cell, Dropout, Elman, Input, Linear, Stacked, State
+from tapegrad.cells import GRU, Cell, Dropout, Elman, Input, Linear, Stacked, State
 from tapegrad.errors import OptionError, ShapeError, StructureError
 from tapegrad.testing import check_cell
 from tests.cells.composition.plain import elman, gru
@@ -70,9 +69,8 @@ def test_all_residuals():
 
 
 def test_by_every_oracle():
-    cells = Elman(2, 3), LSTM(5, 3), GRU(5, 3)
-    assert check_cell(Stacked(cells, True, True, (1, 2)), oracles=QUICK).skipped == {}
-    assert tg.symbolic.derive(Stacked(cells[:2], True, True, (1,))) is not None
+    cells = Elman(2, 3), GRU(5, 3)
+    assert check_cell(Stacked(cells, True, True, (1,)), oracles=QUICK).skipped == {}
 
 
 @pytest.mark.parametrize(
