@@ -36,8 +36,8 @@ def source(function: Callable, *args: Any, gradient: bool = True) -> str:
     Returns
     -------
     str
-        For each scan its plan, as comments, and the functions: ``prepare`` packs the weights, ``loop`` runs all steps
-        on the rows of one thread.
+        For each scan its plan, as comments, and the function ``loop``, which runs all steps on the rows of one thread.
+        Weights come to it packed, those that a product has in common side by side.
 
     Raises
     ------
