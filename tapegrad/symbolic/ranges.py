@@ -113,7 +113,7 @@ class Ranges:
         if isinstance(x, HadamardPower):
             return self.scalar(x.args[0]) ** x.args[1]
         if isinstance(x, Transpose):
-            return self.scalar(x.args[0])
+            return self._turned(self.scalar(x.args[0]))
         if isinstance(x, MatMul):
             numbers = [factor for factor in x.args if not factor.is_Matrix]
             factors = [factor for factor in x.args if factor.is_Matrix]
@@ -121,6 +121,11 @@ class Ranges:
                 return Mul(*numbers, *[self.scalar(factor) for factor in factors])
             return Mul(*numbers, self._symbol(MatMul(*factors)))
         return self._symbol(x)
+
+    def _turned(self, made: Any) -> Any:
+        """An element of a transpose: that of another row, so not the same number as the element in its place."""
+        turned = {s: x.args[0] if isinstance(x, Transpose) else Transpose(x) for s, x in self._atoms(made).items()}
+        return made.xreplace({s: self._symbol(x) for s, x in turned.items() if not is_scalar(x)})
 
     def _symbol(self, x: Any) -> Any:
         if x not in self._symbols:
@@ -138,6 +143,8 @@ class Ranges:
             return self._of_function(x)
         if isinstance(x, Named):
             return self._of_named(x)
+        if isinstance(x, Transpose):
+            return self._of_atom(x.args[0])
         if isinstance(x, MatMul) and len(x.args) == 2:
             left, right = (self.of(factor) for factor in x.args)
             if left.bounded and right.bounded:

@@ -10,6 +10,8 @@ from .expressions import Value
 from .intervals import Interval, image
 from .ranges import Ranges
 
+WRITTEN_OUT = 4  # how many values that are computed from each other are written out
+
 
 class StateRange(NamedTuple):
     """What is known of a state for all times.
@@ -64,6 +66,23 @@ def state_ranges(steps: dict[Value, Any], equations: dict[Value, Any], constants
             return [{**found, **rest}[state] for state in steps]
 
 
+def _written_out(state: Value, made: Any, ranges: Ranges) -> Any:
+    """An element of the new state, in which values without a range of their own are what they are computed from.
+
+    So a state that decays before it is read, k_t = g_t * h_{t-1}, is found to be a multiple of the old one.
+    """
+    for _ in range(WRITTEN_OUT):
+        open_values = {
+            symbol: ranges.scalar(ranges.equations[atom])
+            for symbol, atom in ranges._atoms(made).items()
+            if atom != state and atom in ranges.equations and not ranges.of(atom).bounded
+        }
+        if not open_values:
+            break
+        made = made.subs(open_values)
+    return made
+
+
 def _one(state: Value, new: Any, ranges: Ranges) -> StateRange:
     by_function = ranges.of(new)
     if by_function.bounded:
@@ -71,6 +90,7 @@ def _one(state: Value, new: Any, ranges: Ranges) -> StateRange:
     made = ranges.scalar(new)
     if isinstance(new, Value) and new in ranges.equations:
         made = ranges.scalar(ranges.equations[new])
+    made = _written_out(state, made, ranges)
     atoms = ranges._atoms(made)
     symbol = next((s for s, atom in atoms.items() if atom == state), None)
     others = {s: ranges.of(atom) for s, atom in atoms.items() if s is not symbol}

@@ -67,7 +67,7 @@ def _operands(text: str) -> list[str]:
 
 
 def _is_literal(text: str) -> bool:
-    return re.fullmatch(r"[-+]?(\d+(\.\d*)?(e[-+]?\d+)?|inf|nan)|['\"].*", text) is not None
+    return re.fullmatch(r"[-+]?(\d+(\.\d*)?(e[-+]?\d+)?|inf|nan)|True|False|['\"].*", text) is not None
 
 
 def _split(text: str) -> list[str]:
@@ -88,6 +88,35 @@ def _name(text: str, known: set[str]) -> str:
     while text not in known and VIEW.search(text):
         text = VIEW.sub("", text)
     return text
+
+
+def _part(text: str) -> tuple:
+    """The index that stands as ``template=`` in a line: slices and single places."""
+    inside = text.partition("template=(")[2]
+    places = re.findall(r"slice\((\w+), (\w+), (\w+)\)|(\d+)", inside.partition("shape=")[0])
+    number = lambda word: None if word == "None" else int(word)  # noqa: E731
+    return tuple([int(at) if at else slice(*map(number, ends)) for *ends, at in places])
+
+
+def _scattered(x: np.ndarray, text: str) -> np.ndarray:
+    shape = re.search(r"shape=\(([\d, ]+)\)", text)
+    assert shape is not None, text
+    whole = np.zeros(tuple([int(n) for n in shape[1].split(",") if n.strip()]))
+    whole[_part(text)] = x
+    return whole
+
+
+def _with_part(env: dict, out: str, value: np.ndarray) -> None:
+    """Set a value, or some of its features: ``m[3:5] = h``."""
+    part = re.fullmatch(r"(.+)\[(\d+):(\d+)\]", out)
+    if part is None:
+        env[out] = value
+        return
+    name, start, stop = part[1], int(part[2]), int(part[3])
+    held = env.get(name, np.zeros((len(value), 0)))
+    more = np.zeros((len(value), max(0, stop - held.shape[1])))
+    env[name] = np.concatenate([held, more], axis=1)
+    env[name][:, start:stop] = value
 
 
 FUNCTIONS = {
@@ -125,7 +154,7 @@ def carried_out(text: str, fixed: dict, state: dict, xs: dict, steps: range) -> 
             elif said["sign"] == "+=":
                 value = env[out] + value
             if kind != "hold" and not (kind and out in env):
-                env[out] = value
+                _with_part(env, out, value)
             if kind in ("output", "keep") or "over rows" in line:
                 found.setdefault(f"{kind} {out}".strip(), []).append(value)
         for line in filter(None, behind.splitlines()):  # linear, so that it may be done before the sum is taken
@@ -145,6 +174,8 @@ def _value(text: str, env: dict, fixed: dict) -> np.ndarray:
         return parts[0] @ parts[1] if len(parts) == 2 else parts[0]
     name = text.split("(")[0]
     given = [_seen(part, env, fixed) for part in _split(call["args"]) if not re.match(r"\w+=", part)]
+    if name in ("getitem", "scatter") and len(given) == 1:
+        return given[0][_part(text)] if name == "getitem" else _scattered(given[0], text)
     return FUNCTIONS.get(name, getattr(np, name, None))(*given)
 
 

@@ -9,9 +9,10 @@ from sympy import Rational, oo
 from sympy.abc import h, n, u, z
 
 from tapegrad import pytree
-from tapegrad.cells import GRU, LSTM, Elman, variants
+from tapegrad.cells import GRU, GRUD, LSTM, Cell, Elman, Input, State, variants
 from tapegrad.primitives.registry import primitives
 from tapegrad.symbolic import derive
+from tapegrad.symbolic.expressions import Value
 from tapegrad.symbolic.function_ranges import RANGES, range_of
 from tapegrad.symbolic.intervals import EVERYTHING, SYMMETRIC, UNIT, Interval, image
 from tapegrad.symbolic.ranges import Ranges
@@ -213,3 +214,41 @@ def test_a_gated_state_stays_below_what_it_started_from():
         for _ in range(5):
             drawn.state, _ = cell.step(drawn.params, drawn.state, drawn.x)
             assert np.max(np.abs(drawn.state)) <= start
+
+
+class MatrixState(Cell):
+    """A matrix for each row of a batch, and one of two steps."""
+
+    name: str
+    n_size: int = 3
+
+    def inputs(self):
+        return Input((self.n_size,))
+
+    def state(self):
+        return State((self.n_size, self.n_size))
+
+    def step(self, params, S, x):
+        if self.name == "skew":
+            S = S - np.swapaxes(S, 1, 2)
+        else:
+            h = np.tanh(x)
+            S = 0.5 * S + h[:, :, None] * h[:, None, :]
+        return S, S[:, 0]
+
+
+def test_an_element_and_the_one_that_a_transpose_has_in_its_place_are_two_numbers():
+    """S - S^T is not 0, and h h^T is negative where signs differ."""
+    (skew,) = derive(MatrixState("skew")).bound.states
+    assert (skew.limit, skew.kind) == (oo, "none")
+    (outer,) = derive(MatrixState("outer")).bound.states
+    assert (outer.limit, outer.kind) == (2, "induction")
+    h = Value("h", (3, 1))
+    assert Ranges({}, {h: SYMMETRIC}).of(h * h.T) == SYMMETRIC
+
+
+def test_a_state_that_decays_before_it_is_read_stays_in_its_range():
+    """GRU-D: k = gamma * h_{t-1}, h_t = (1 - z) * k + z * n."""
+    h, d = derive(GRUD(2, 3)).bound.states
+    assert (h.limit, h.kind) == (1, "induction")
+    assert (d.limit, d.kind) == (oo, "none")
