@@ -4,6 +4,7 @@ A cell with noise takes ``xs = (x, noise)``, and ``cell.noise(rng, steps, batch)
 (steps, batch, ...). ``training=False`` gives in its place what makes the step its expected value, to evaluate with.
 """
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from ..layer import checked_size, floating_dtype
 from ..specs import Input
 
 
-def checked_rate(name: str, option: str, value: Any) -> float:
-    """A probability below 1 as a Python number."""
-    if isinstance(value, (bool, str)) or not np.isscalar(value) or not 0.0 <= value < 1.0:
-        raise OptionError(f"{name}: {option}={value!r}, expected a probability of at least 0 and below 1")
+def checked_rate(name: str, option: str, value: Any, certain: bool = False) -> float:
+    """A probability as a Python number; it may be 1 where ``certain``."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not (0 <= value < 1 or (certain and value == 1)):
+        most = "at most 1" if certain else "below 1"
+        raise OptionError(f"{name}: {option}={value!r}, expected a probability of at least 0 and {most}")
     return float(value)
 
 
