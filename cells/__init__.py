@@ -11,8 +11,15 @@
 from . import initializers as initializers
 from .base import Cell as Cell
 from .composition import Bidirectional as Bidirectional
+from .composition import DeepTransition as DeepTransition
+from .composition import Dropout as Dropout
+from .composition import Feedback as Feedback
+from .composition import Pooling as Pooling
+from .composition import Sampled as Sampled
 from .composition import Sequential as Sequential
 from .composition import Stacked as Stacked
+from .composition import Subsampling as Subsampling
+from .composition import greedy as greedy
 from .gated import GRU as GRU
 from .gated import GRU1 as GRU1
 from .gated import GRU2 as GRU2
@@ -35,6 +42,7 @@ from .noise import RecurrentDropoutGRU as RecurrentDropoutGRU
 from .noise import RecurrentDropoutLSTM as RecurrentDropoutLSTM
 from .noise import VariationalDropout as VariationalDropout
 from .noise import Zoneout as Zoneout
+from .readout import Dense as Dense
 from .readout import Linear as Linear
 from .readout import Readout as Readout
 from .readout import SigmoidReadout as SigmoidReadout

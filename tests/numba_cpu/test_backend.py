@@ -12,7 +12,7 @@ from tapegrad import backends
 from tapegrad.backends.numba_cpu import cache, run
 from tapegrad.cells import LSTM, Cell, Parameter, Stacked, State, variants
 from tapegrad.errors import OptionError, UnsupportedPrimitive
-from tests.cells.drawing import random_inputs
+from tests.cells.drawing import random_inputs, random_state
 from tests.numba_cpu import emulated
 from tests.numba_cpu.calls import spoilt
 from tests.numba_cpu.compared import assert_same, compare
@@ -60,7 +60,7 @@ def test_values_and_gradients_of_every_cell(variant):
     """On many rows. Sizes and what is differentiated are those of ``check_cell``'s tests, and so is the code."""
     cell, rng = variant.build(np.random.default_rng(0)), np.random.default_rng(7)
     params, xs = cell.init(rng, dtype=np.float64), random_inputs(cell, rng, 5, 11)
-    state = tg.tree_map(lambda s: rng.normal(size=(11, *s.shape)), cell.state())
+    state = random_state(cell, rng, 11)
     compare(lambda params, state, xs, backend: cell(params, xs, state, backend=backend), (params, state, xs), "numba")
 
 
@@ -97,7 +97,7 @@ def test_a_stack_of_cells():
     first = lstm.build(rng)
     cell = Stacked((first, LSTM(first.hidden_size, 3)))
     with emulated.installed():
-        xs = random_inputs(cell, rng, 4, 3)
+        xs = rng.normal(size=(4, 3, *cell.inputs().shape))
         compare(called(cell), (cell.init(rng, dtype=np.float64), xs), "emulated")
 
 
