@@ -44,11 +44,6 @@ def _on_the_reference():
         yield
 
 
-def by_steps(xs):
-    """The inputs of each step."""
-    return [pytree.map(lambda leaf, t=t: leaf[t], xs) for t in range(len(pytree.leaves(xs)[0]))]
-
-
 def drawn(cell, seed, training=True):
     rng = np.random.default_rng(seed)
     params, state = random_params(cell, rng), random_state(cell, rng, B)
@@ -68,7 +63,7 @@ def test_zoneout(m, n, seed):
     cell = Zoneout(inner, (0.3, 0.6))
     params, (h, c), x = random_params(inner, rng), random_state(inner, rng, B), random_inputs(inner, rng, T, B)
     noise = cell.noise(rng, T, B, np.float64)
-    last, ys = unroll(cell, params, (h, c), by_steps((x, noise)))
+    last, ys = unroll(cell, params, (h, c), (x, noise))
     for t in range(T):
         new_h, new_c = inner.step(params, (h, c), x[t])[0]
         h, c = np.where(noise[0][t] == 1, h, new_h), np.where(noise[1][t] == 1, c, new_c)
@@ -83,7 +78,7 @@ def test_variational_dropout(m, n, seed):
     cell = VariationalDropout(Elman(m, n), 0.3, 0.5)
     p, h = random_params(cell, rng), random_state(cell, rng, B)
     x, (d_x, d_h) = rng.standard_normal((T, B, m)), cell.noise(rng, T, B, np.float64)
-    ys = unroll(cell, p, h, by_steps((x, (d_x, d_h))))[1]
+    ys = unroll(cell, p, h, (x, (d_x, d_h)))[1]
     for t in range(T):
         h = np.tanh((d_x[0] * x[t]) @ p["W_xh"] + (d_h[0] * h) @ p["W_hh"] + p["b_h"])
         np.testing.assert_allclose(ys[t], h, rtol=1e-12, atol=1e-14)
@@ -106,7 +101,7 @@ def test_recurrent_dropout_of_an_lstm(m, n, seed):
     cell = RecurrentDropoutLSTM(m, n, rate=0.4)
     p, (h, c) = random_params(cell, rng), random_state(cell, rng, B)
     x, d = rng.standard_normal((T, B, m)), cell.noise(rng, T, B, np.float64)
-    ys = unroll(cell, p, (h, c), by_steps((x, d)))[1]
+    ys = unroll(cell, p, (h, c), (x, d))[1]
     for t in range(T):
         i, f, g, o = (x[t] @ p[f"W_x{k}"] + h @ p[f"W_h{k}"] + p[f"b_{k}"] for k in "ifgo")
         c = of_sigmoid(f) * c + of_sigmoid(i) * np.tanh(g) * d[t]
@@ -121,7 +116,7 @@ def test_recurrent_dropout_of_a_gru(after, m, n, seed):
     cell = RecurrentDropoutGRU(m, n, after, rate=0.4)
     p, h = random_params(cell, rng), random_state(cell, rng, B)
     x, d = rng.standard_normal((T, B, m)), cell.noise(rng, T, B, np.float64)
-    ys = unroll(cell, p, h, by_steps((x, d)))[1]
+    ys = unroll(cell, p, h, (x, d))[1]
     for t in range(T):
         r, z = (of_sigmoid(x[t] @ p[f"W_x{k}"] + h @ p[f"W_h{k}"] + p[f"b_{k}"]) for k in "rz")
         recurrent = r * (h @ p["W_hn"] + p["b_hn"]) if after else (r * h) @ p["W_hn"]
