@@ -4,7 +4,6 @@ A cell with noise takes ``xs = (x, noise)``, and ``cell.noise(rng, steps, batch)
 (steps, batch, ...). ``training=False`` gives in its place what makes the step its expected value, to evaluate with.
 """
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from ..specs import Input
 
 def checked_rate(name: str, option: str, value: Any, certain: bool = False) -> float:
     """A probability as a Python number; it may be 1 where ``certain``."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not (0 <= value < 1 or (certain and value == 1)):
+    number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
+    if not number or not (0 <= value < 1 or (certain and value == 1)):
         most = "at most 1" if certain else "below 1"
         raise OptionError(f"{name}: {option}={value!r}, expected a probability of at least 0 and {most}")
     return float(value)
@@ -39,9 +39,7 @@ def checked_call(cell: Cell, rng: Any, steps: Any, batch: Any, dtype: Any, train
     return steps, batch, floating_dtype(name, dtype)
 
 
-def dropped(
-    rng: np.random.Generator, rate: float, shape: tuple[int, ...], dtype: np.dtype, training: bool, shared: bool
-) -> np.ndarray:
+def dropped(rng: Any, rate: float, shape: tuple[int, ...], dtype: np.dtype, training: bool, shared: bool) -> np.ndarray:
     """Masks (T, B, ...) of 0, with probability ``rate``, and 1 / (1 - rate): inverted dropout; else of 1.
 
     ``shared`` masks are the same at all steps: a view of one, which cannot be written to.

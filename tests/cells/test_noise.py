@@ -109,11 +109,12 @@ def test_recurrent_dropout_of_an_lstm(m, n, seed):
         np.testing.assert_allclose(ys[t], h, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("writes", [False, True])
 @pytest.mark.parametrize("after", [False, True])
 @given(m=sizes, n=sizes, seed=seeds)
-def test_recurrent_dropout_of_a_gru(after, m, n, seed):
+def test_recurrent_dropout_of_a_gru(after, writes, m, n, seed):
     rng = np.random.default_rng(seed)
-    cell = RecurrentDropoutGRU(m, n, after, rate=0.4)
+    cell = RecurrentDropoutGRU(m, n, after, writes, rate=0.4)
     p, h = random_params(cell, rng), random_state(cell, rng, B)
     x, d = rng.standard_normal((T, B, m)), cell.noise(rng, T, B, np.float64)
     ys = unroll(cell, p, h, (x, d))[1]
@@ -121,6 +122,7 @@ def test_recurrent_dropout_of_a_gru(after, m, n, seed):
         r, z = (of_sigmoid(x[t] @ p[f"W_x{k}"] + h @ p[f"W_h{k}"] + p[f"b_{k}"]) for k in "rz")
         recurrent = r * (h @ p["W_hn"] + p["b_hn"]) if after else (r * h) @ p["W_hn"]
         n_t = np.tanh(x[t] @ p["W_xn"] + p["b_n"] + recurrent)
+        z = 1 - z if writes else z
         h = z * h + (1 - z) * d[t] * n_t
         np.testing.assert_allclose(ys[t], h, rtol=1e-12, atol=1e-14)
 
