@@ -11,9 +11,7 @@ from ..registry import register
 from ..specs import Parameter, State
 
 
-@register(
-    variants={"reset_before": {}, "reset_after": {"reset_after": True}, "update_writes": {"update_writes": True}}
-)
+@register(variants={"reset_before": {}, "reset_after": {"reset_after": True}, "update_writes": {"update_writes": True}})
 class GRU(Cell):
     """The gated recurrent unit, with the reset gate before or after the recurrent product.
 

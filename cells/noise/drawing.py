@@ -15,10 +15,12 @@ from ..layer import checked_size, floating_dtype
 from ..specs import Input
 
 
-def checked_rate(name: str, option: str, value: Any) -> float:
-    """A probability below 1 as a Python number."""
-    if isinstance(value, (bool, str)) or not np.isscalar(value) or not 0.0 <= value < 1.0:
-        raise OptionError(f"{name}: {option}={value!r}, expected a probability of at least 0 and below 1")
+def checked_rate(name: str, option: str, value: Any, certain: bool = False) -> float:
+    """A probability as a Python number; it may be 1 where ``certain``."""
+    number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
+    if not number or not (0 <= value < 1 or (certain and value == 1)):
+        most = "at most 1" if certain else "below 1"
+        raise OptionError(f"{name}: {option}={value!r}, expected a probability of at least 0 and {most}")
     return float(value)
 
 
@@ -37,9 +39,7 @@ def checked_call(cell: Cell, rng: Any, steps: Any, batch: Any, dtype: Any, train
     return steps, batch, floating_dtype(name, dtype)
 
 
-def dropped(
-    rng: Any, rate: float, shape: tuple[int, ...], dtype: np.dtype, training: bool, shared: bool
-) -> np.ndarray:
+def dropped(rng: Any, rate: float, shape: tuple[int, ...], dtype: np.dtype, training: bool, shared: bool) -> np.ndarray:
     """Masks (T, B, ...) of 0, with probability ``rate``, and 1 / (1 - rate): inverted dropout; else of 1.
 
     ``shared`` masks are the same at all steps: a view of one, which cannot be written to.
@@ -84,7 +84,7 @@ class Noisy(Cell):
 
     def inputs(self) -> Any:
         declared, own = self.cell.inputs(), self.own_noise()
-        if not self.cell.noisy:
+        if not hasattr(self.cell, "noise"):
             return declared, own
         x, inner = declared
         return x, (own, inner)
@@ -115,9 +115,8 @@ class Noisy(Cell):
         """
         steps, batch, dtype = checked_call(self, rng, steps, batch, dtype, training)
         own = self.draw(rng, (steps, batch), dtype, training)
-        if not self.cell.noisy:
-            return own
-        return own, self.cell.noise(rng, steps, batch, dtype, training)  # type: ignore[attr-defined]
+        inner = getattr(self.cell, "noise", None)
+        return own if inner is None else (own, inner(rng, steps, batch, dtype, training))
 
     def draw(self, rng: Any, axes: tuple[int, int], dtype: np.dtype, training: bool) -> tuple[np.ndarray, ...]:
         """The wrapper's own noise, as ``own_noise()`` declares it."""
@@ -126,7 +125,7 @@ class Noisy(Cell):
     def parted(self, x: Any) -> tuple[Any, Any, Any]:
         """The input of the wrapped cell without noise, the wrapper's own noise, and a function that joins the rest."""
         x, noise = x
-        if not self.cell.noisy:
+        if not hasattr(self.cell, "noise"):
             return x, noise, lambda given: given
         own, inner = noise
         return x, own, lambda given: (given, inner)

@@ -16,12 +16,17 @@ from .drawing import checked_call, checked_rate, dropped
 class _Dropping:
     """What the two cells share: the rate, and a mask for the candidate."""
 
+    input_size: int
+    hidden_size: int
+    rate: float
+    per_sequence: bool
+
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]
-        object.__setattr__(self, "rate", checked_rate(type(self).__name__, "rate", self.rate))  # type: ignore[has-type]
+        object.__setattr__(self, "rate", checked_rate(type(self).__name__, "rate", self.rate))
 
     def inputs(self) -> tuple[Input, Input]:
-        return Input((self.input_size,)), Input((self.hidden_size,))  # type: ignore[attr-defined]
+        return Input((self.input_size,)), Input((self.hidden_size,))
 
     def noise(
         self, rng: np.random.Generator | None, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
@@ -49,8 +54,8 @@ class _Dropping:
             When an argument is none of these.
         """
         steps, batch, dtype = checked_call(self, rng, steps, batch, dtype, training)  # type: ignore[arg-type]
-        shape = steps, batch, self.hidden_size  # type: ignore[attr-defined]
-        return dropped(rng, self.rate, shape, dtype, training, self.per_sequence)  # type: ignore[arg-type, attr-defined]
+        shape = steps, batch, self.hidden_size
+        return dropped(rng, self.rate, shape, dtype, training, self.per_sequence)
 
 
 @register()
@@ -117,8 +122,8 @@ class RecurrentDropoutGRU(_Dropping, GRU):
     Parameters
     ----------
     input_size, hidden_size : int
-    reset_after : bool
-        As for :class:`GRU`.
+    reset_after, update_writes : bool
+        As for :class:`GRU`; the paper's update gate writes.
     rate : float
         The probability to drop an element of the candidate.
     per_sequence : bool
@@ -147,5 +152,6 @@ class RecurrentDropoutGRU(_Dropping, GRU):
             n = np.tanh(x @ params["W_xn"] + params["b_n"] + r * (h @ params["W_hn"] + params["b_hn"]))
         else:
             n = np.tanh(x @ params["W_xn"] + (r * h) @ params["W_hn"] + params["b_n"])
-        h = (1 - z) * (d * n) + z * h
+        n = d * n
+        h = z * n + (1 - z) * h if self.update_writes else (1 - z) * n + z * h
         return h, h

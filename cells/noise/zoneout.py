@@ -65,9 +65,9 @@ class Zoneout(Noisy):
                     f"Zoneout: rates={self.rates!r}, but the state of {self.cell!r} has {count} arrays; give one "
                     "number for all, or one for each"
                 )
-            rates: Any = tuple(checked_rate("Zoneout", "rates", rate) for rate in self.rates)
+            rates: Any = tuple(checked_rate("Zoneout", "rates", rate, certain=True) for rate in self.rates)
         else:
-            rates = checked_rate("Zoneout", "rates", self.rates)
+            rates = checked_rate("Zoneout", "rates", self.rates, certain=True)
         object.__setattr__(self, "rates", rates)
 
     def _zoned(self) -> list[tuple[int, Any, float]]:
