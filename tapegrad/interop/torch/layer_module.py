@@ -50,7 +50,7 @@ class LayerModule(torch.nn.Module):
         *rooms, name = path.split(".")
         for room in rooms:
             # Not add_module: a part of the parameters may be called as a method is ("forward").
-            owner = owner._modules.setdefault(room, torch.nn.Module())  # type: ignore[assignment]
+            owner = owner._modules.setdefault(room, torch.nn.Module())
         owner._parameters[name] = torch.nn.Parameter(leaf)
         return owner, name
 
