@@ -20,6 +20,7 @@ from .errors import NonFiniteError, TapegradError
 COMMANDS = {
     "train": ("commands.train", "train a model of text, character by character"),
     "sample": ("commands.sample", "let a trained model write"),
+    "cells": ("commands.cells", "list the cells, or show one: equations, parameters, source"),
     "derive": ("commands.derive", "print the equations of a cell and of its backpropagation"),
     "check": ("commands.check", "hold every way to differentiate a cell against every other"),
     "bench": ("commands.bench", "time the engine against others"),

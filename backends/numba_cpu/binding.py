@@ -15,6 +15,7 @@ from ..plan import Plan
 from .cache import compiled
 from .calling import Caller
 from .lower import Lowering
+from .weights import prepare_source
 
 _DTYPES = frozenset({"float32", "float64", "int64"})
 
@@ -86,6 +87,8 @@ class Program:
         Values that follow from the parameters, as the loop reads them.
     weights : list of (slot, perm)
         Right operands to pack.
+    table : array of int64
+        Where they are packed.
     pools : list of (kind, size, dtype)
         Scratch arrays.
     results : list of Result
@@ -108,7 +111,9 @@ class Program:
         self.is_rowed = bool(graph.rows.axis)
         self.counted = self._counted()
         self.sums_late, self.has_before, self.lead = bool(plan.after), bool(plan.before), lowering.steps_lead
-        self.prepare, self.loop = compiled(self.source, ("prepare", "loop"))
+        (self.loop,) = compiled(self.source, ("loop",))
+        self.table = lowering.table
+        (self.prepare,) = compiled(prepare_source(len(self.weights)), ("prepare",)) if self.weights else (None,)
         self.call = Caller(self).call
 
     def _bind_arrays(self, lowering: Lowering) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import gemm, run
 from .arena import take
+from .weights import weight_arguments
 
 if TYPE_CHECKING:
     from .binding import Array, Block, Program, Result
@@ -36,7 +37,7 @@ class Caller:
         self.program = program
         self.known: dict[str, Any] = {
             "program": program, "take": take, "NO_FAULTS": np.zeros(3, np.int64), "int64": np.dtype(np.int64),
-            **{name: getattr(program, name) for name in ("loop", "prepare", "numbers", "scalars", "spare")},
+            **{name: getattr(program, name) for name in ("loop", "prepare", "table", "numbers", "scalars", "spare")},
             **{name: getattr(np, name) for name in _NUMPY}, **{name: getattr(run, name) for name in _HELPERS},
         }  # fmt: skip
         self.lines: list[str] = []
@@ -130,13 +131,14 @@ class Caller:
         """Right operands of products, packed, in memory of an earlier call that has ended."""
         p = self.program
         self.emit("packed = packing_memory(program)")
-        given = ["packed"]
+        given = ["table", "packed"]
         for slot, perm in p.weights:
             name, dtype = self.fixed[slot], self.dtype(p.dtype)
             turned = perm not in ((0, 1), (1, 0))
             value = f"transpose({name}, {perm})" if turned else name
             given.append(f"ascontiguousarray({value}, {dtype}).ravel()")
         if p.weights:
+            given += ["packed"] * (weight_arguments(len(p.weights)) - len(p.weights))
             self.emit(f"prepare({', '.join(given)})")
 
     # ---- the loop ----

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .linked import element
+from .pointers import element
 from .vectors import INT32, INT64, call_llvm
 
 HEAD, ENTRY = 2, 2  # whole numbers of a list, and of each of its entries
@@ -27,6 +27,17 @@ NEAR = 640 << 10  # bytes of a step that are fetched at most: more would drive e
 def list_size(entries: int) -> int:
     """The number of elements of a list of so many entries."""
     return HEAD + ENTRY * entries
+
+
+@intrinsic
+def size_of(typingctx, array):
+    """The bytes of an element; a constant of the compiled code."""
+    size = array.dtype.bitwidth // 8
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(INT64, size)
+
+    return types.intp(array), codegen
 
 
 @intrinsic
@@ -79,7 +90,7 @@ def fetch(noted, start, array, at, count):
     """Put ``count`` elements of an array into a list."""
     entry = start + HEAD + ENTRY * noted[start]
     noted[entry] = address_of(array, at)
-    noted[entry + 1] = count * array.itemsize // LINE
+    noted[entry + 1] = count * size_of(array) // LINE
     noted[start] += 1
 
 

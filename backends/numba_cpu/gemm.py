@@ -13,8 +13,9 @@ from numba import types
 from numba.extending import intrinsic
 
 from .fetching import next_lines
-from .linked import Kernel, behind, element
-from .packing import lefts_size, pack, pack_columns, pack_lefts, packed_size, panel_width, width_of
+from .linked import Kernel
+from .packing import lefts_size, pack_columns, pack_lefts, packed_size, panel_width, width_of
+from .pointers import behind, element
 from .tiles import BESIDE, ROWS, VECTORS, fetching_tile, narrow_tile, panels_beside, row_tile, tile, wide_tile
 from .vectors import INT1, INT64
 
@@ -26,27 +27,15 @@ __all__ = [
     "multiply",
     "multiply_fetching",
     "multiply_part",
-    "pack",
     "pack_columns",
     "pack_lefts",
     "packed_size",
     "panel_width",
-    "pointer",
 ]
 
 _DEPTH = 1024  # terms of a sum that are done for all rows, before the next ones
 # Panels beside one another by the number of rows: a constant of the compiled code.
 _BESIDE = tuple([0] + [panels_beside(rows) for rows in range(1, ROWS // 2 + 1)])
-
-
-@intrinsic
-def pointer(typingctx, array, offset):
-    """The address of an element of a contiguous array, counted from its start."""
-
-    def codegen(context, builder, signature, args):
-        return element(context, builder, signature.args[0], *args)
-
-    return types.CPointer(array.dtype)(array, types.intp), codegen
 
 
 # ---- kernels ----

@@ -23,8 +23,8 @@ class Place:
     Attributes
     ----------
     array : str
-    start : str
-        The offset of the first element of row i of step t.
+    row_start : str
+        The offset of row i of step t, without the column ``within``.
     first : str
         The same for the first row of this thread.
     row : int
@@ -40,7 +40,7 @@ class Place:
     """
 
     array: str
-    start: str
+    row_start: str
     first: str
     row: int
     step: str = "0"
@@ -48,6 +48,11 @@ class Place:
     bundle: int = -1
     within: int = 0
     start_number: int = 0
+
+    @property
+    def start(self) -> str:
+        """The offset of the first element of row i of step t."""
+        return summed(self.row_start, self.within)
 
 
 class Layout:
@@ -106,13 +111,13 @@ class Layout:
         if value.source == "sum":
             start = self.reserve("total", n, value.rowed, self.storage(base))
             array = self.pool("total", value.rowed, self.storage(base))
-            text = f"B * {start} + i * {n}" if value.rowed else f"{start}"
+            text = summed(times("B", start), times("i", n)) if value.rowed else f"{start}"
             return Place(array, text, text, n, start_number=start)
         return self.bundle([base])[base]
 
     def _rows(self, array: str, rowed: bool, n: int) -> Place:
-        first = f"r0 * {n}" if rowed else "0"
-        return Place(array, f"i * {n}" if rowed else "0", first, n, "0", first)
+        first = times("r0", n) if rowed else "0"
+        return Place(array, times("i", n) if rowed else "0", first, n, "0", first)
 
     def _steps(self, array: str, rowed: bool, n: int, later: str = "") -> Place:
         t, low = (f"({name}{later})" if later else name for name in ("t", "low"))
@@ -139,16 +144,17 @@ class Layout:
         row = sum(value.size for value in values)
         column = self.reserve(kind, row, rowed, dtype)
         array, within = self.pool(kind, rowed, dtype), 0
+        rows, i = ("M * ", times("(i - r0)", row)) if rowed else ("", "")
         for base, value in zip(bases, values, strict=True):
-            rows = "M" if rowed else "1"
-            i = f" + (i - r0) * {row}" if rowed else ""
             if kind == "work":
-                text = f"{rows} * {column} + {within}" if rowed else f"{column + within}"
-                self.places[base] = Place(array, text + i, text, row, bundle=column, within=within)
+                begin = times("M", column) if rowed else column
+                first = summed(begin, within)
+                self.places[base] = Place(array, summed(begin, i), first, row, bundle=column, within=within)
             else:
-                text = f"C * {rows} * {column} + {within}"
-                at = f"{text} + c * {rows} * {row}"
-                self.places[base] = Place(array, at + i, at, row, f"{rows} * {row}", text, column, within)
+                begin, step = times(f"C * {rows}".removesuffix(" * "), column), f"{rows}{row}"
+                at, origin = summed(begin, f"c * {step}"), summed(begin, within)
+                first = summed(at, within)
+                self.places[base] = Place(array, summed(at, i), first, row, step, origin, column, within)
             within += value.size
         return self.places
 
@@ -243,15 +249,21 @@ def _gray(partners: Iterable[int], order: Sequence[int]) -> int:
     return -rank
 
 
+def summed(*terms: str | int) -> str:
+    """Source text of a sum, without terms that are zero."""
+    return " + ".join(str(term) for term in terms if term not in ("", "0", 0)) or "0"
+
+
+def times(text: str, number: int) -> str:
+    """Source text of a multiple."""
+    return "0" if number == 0 else text if number == 1 else f"{text} * {number}"
+
+
 def access_offset(place: Place, access: Access, indices: Sequence[str]) -> str:
     """Source text of the offset of an element."""
-    text = place.start if access.offset == 0 else f"{place.start} + {access.offset}"
-    if access.rounds is not None:
-        text += f" + round{access.rounds[0]} * {access.rounds[1]}"
-    for name, stride in zip(indices, access.strides, strict=True):
-        if stride:
-            text += f" + {name}" if stride == 1 else f" + {name} * {stride}"
-    return text
+    turns = [] if access.rounds is None else [times(f"round{access.rounds[0]}", access.rounds[1])]
+    moved = [times(name, stride) for name, stride in zip(indices, access.strides, strict=True)]
+    return summed(place.row_start, place.within + access.offset, *turns, *moved)
 
 
 def writers_of(ops: Iterable[Op]) -> dict[int, list[Op]]:

@@ -16,7 +16,6 @@ import llvmlite.binding as llvm
 from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
 
 PREFIX = "tapegrad.kernel."
 DTYPES = {str(dtype): dtype for dtype in (types.float32, types.float64)}
@@ -60,10 +59,10 @@ class Kernel:
         Raises
         ------
         TypingError
-            If the operands are no flat contiguous arrays of one float type.
+            If the operands are no flat contiguous arrays of one float type, or pointers.
         """
         dtypes = {str(getattr(array, "dtype", array)) for array in arrays}
-        flat = all(isinstance(array, types.Array) and array.ndim == 1 and array.layout == "C" for array in arrays)
+        flat = all(_is_flat(array) for array in arrays)
         if not flat or len(dtypes) > 1 or not dtypes < set(DTYPES):
             found = ", ".join(map(str, arrays))
             wanted = "flat contiguous arrays, all of float32 or all of float64"
@@ -83,6 +82,11 @@ class Kernel:
         kind = context.call_conv.get_function_type(types.none, kinds)
         function = cgutils.get_or_insert_function(builder.module, kind, self.symbol(dtype))
         context.call_conv.call_function(builder, function, types.none, kinds, args)
+
+
+def _is_flat(kind: Any) -> bool:
+    flat = isinstance(kind, types.Array) and kind.ndim == 1 and kind.layout == "C"
+    return flat or isinstance(kind, types.CPointer)
 
 
 def provide(symbol: str) -> bool:
@@ -115,18 +119,3 @@ def provide(symbol: str) -> bool:
     llvm.add_symbol(symbol, result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
     _provided[symbol] = made  # whose machine code stays with it
     return True
-
-
-def element(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
-    """LLVM: the address of an element of a contiguous array, counted from its start."""
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [offset])
-
-
-@intrinsic
-def behind(typingctx, pointer, offset):
-    """The address ``offset`` elements behind another."""
-
-    def codegen(context, builder, signature, args):
-        return builder.gep(args[0], [args[1]])
-
-    return pointer(pointer, types.intp), codegen

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..graph import Op
 from ..plan import Plan
 from .gemm import panel_width
 from .passes import Key
 from .schedule import Group, Schedule
-
-HEAD = "from tapegrad.backends.numba_cpu.runtime import *\nimport numpy as np\n\n\n"
+from .weights import HEAD, weight_table
 
 
 class Lowering(Schedule):
-    """Writes the functions ``prepare``, which packs the weights, and ``loop``."""
+    """Writes the function ``loop``, and says what is packed for it."""
 
     def __init__(self, plan: Plan):
         super().__init__(plan)
@@ -29,7 +30,8 @@ class Lowering(Schedule):
         for section in self.sections:
             body[section.name] = self._lines(section.groups, section.name, begun)
         self._bind_states()
-        return HEAD + self._prepare() + "\n\n" + self._loop(body)
+        self.weights, self.table = self._packing()
+        return HEAD + self._loop(body)
 
     def _lines(self, groups: Sequence[Group], section: str, begun: set[int]) -> list[str]:
         lines: list[str] = []
@@ -82,26 +84,23 @@ class Lowering(Schedule):
             *[f"y{k}" for k in range(len(self.outputs))],
         ]
 
-    def _prepare(self) -> str:
-        """The function that packs the weights."""
-        self.weights = list(dict.fromkeys((w.slot, w.perm) for w, _, _ in self.packed.weights))
-        names = [f"w{i}" for i in range(len(self.weights))]
-        lines = [f"def prepare({', '.join(['packed', *names])}):"]
+    def _packing(self) -> tuple[list[tuple[int, tuple[int, ...]]], np.ndarray]:
+        """The weights, and where each of them is packed, as :func:`pack_weight` takes it."""
+        weights = list(dict.fromkeys((w.slot, w.perm) for w, _, _ in self.packed.weights))
+        entries: list[list[list[int]]] = [[] for _ in weights]
+        width = panel_width(self.dtype)
         for weight, start, depth in self.packed.weights:
-            name = names[self.weights.index((weight.slot, weight.perm))]
-            turned = weight.perm == (1, 0)  # read where it lies; whatever else is turned comes laid out anew
-            strides = f"1, {weight.K}" if turned else f"{weight.N}, 1"
-            width, matrix = panel_width(self.dtype), f"{strides}, {weight.K}, {weight.N}, packed"
-            if depth == weight.K and weight.n % width == 0 and weight.is_last(width):
-                lines.append(f"    pack({name}, 0, {matrix}, {start + weight.n * depth})")
-            else:
-                place = f"{start}, {width}, {depth}, {weight.k}, {weight.n}"
-                lines.append(f"    pack_block({name}, {matrix}, {place})")
-        return "\n".join([*lines, "    return"]) + "\n"
+            # One that is turned is read where it lies; whatever else is turned comes laid out anew.
+            strides = (1, weight.K) if weight.perm == (1, 0) else (weight.N, 1)
+            whole = depth == weight.K and weight.n % width == 0 and weight.is_last(width)
+            entry = [*strides, weight.K, weight.N, start, depth, weight.k, weight.n, int(whole)]
+            entries[weights.index((weight.slot, weight.perm))].append(entry)
+        return weights, weight_table(entries)
 
     def _loop(self, body: dict[str, list[str]]) -> str:
         head = ["T", "reverse", "r0", "r1", "B", "C", "numbers", "scalars", "packed", "faults", *self.arguments]
         lines = [f"def loop({', '.join(head)}):", "    held_mode = flush_denormals()", "    M = r1 - r0"]
+        lines += [f"    {name} = pointer({name}, 0)" for name in ("numbers", "scalars", "packed", *self.arguments)]
         lines += ["    back = 1 if reverse else 0"] if self.trails.states else []
         lines += [f"    no_fetches({self.noted()})", "    on = -1 if reverse else 1"] if self.write_fetches() else []
         lines += [f"    k{i} = spread(numbers, {i})" for i in range(len(self.numbers))]

@@ -9,7 +9,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .linked import Kernel, behind, element
+from .linked import Kernel
+from .pointers import behind, element
 from .tiles import ROWS, VECTORS
 from .vectors import BITS, INT32, INT64, SCALAR, call_llvm, lanes_of, vector_of
 from .vectors import _first as first_lanes
@@ -169,27 +170,6 @@ def _end(builder: Any, start: Any, K: Any, N: Any, width: int) -> Any:
     """LLVM: where an operand ends that is packed behind ``start``."""
     blocks = builder.sdiv(builder.add(N, ir.Constant(INT64, width - 1)), ir.Constant(INT64, width))
     return builder.add(start, builder.mul(K, builder.mul(blocks, ir.Constant(INT64, width))))
-
-
-@intrinsic
-def pack(typingctx, b, at, row, step, K, N, packed, start):
-    """Write a matrix into panels at ``packed[start:]``, the last one filled up with zeros; gives the end.
-
-    Its element (k, n) is ``b[at + k * row + n * step]``.
-    """
-    dtype = _packed.ready(b, packed)
-    width = panel_width(str(dtype))
-
-    def codegen(context, builder, signature, args):
-        source = element(context, builder, b, args[0], args[1])
-        target = element(context, builder, packed, args[6], args[7])
-        one, block = ir.Constant(INT64, 1), ir.Constant(INT64, width)
-        row, step, K, N = args[2:6]
-        _packed.call(context, builder, dtype, [source, one, one, row, K, step, N, block, target])
-        return _end(builder, args[7], K, N, width)
-
-    index = types.intp
-    return index(b, *[index] * 5, packed, index), codegen
 
 
 def _stack(width: Any, summary: str) -> Any:

@@ -6,8 +6,9 @@ met, over single numbers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,7 @@ class _Nest:
     stored: set[int]
     named: dict[int, str] = field(default_factory=dict)  # results in registers
     loaded: dict[Access, str] = field(default_factory=dict)
+    rows: dict[str, str] = field(default_factory=dict)  # where rows begin: what is written once is compiled once
     outer: list[str] = field(default_factory=list)  # loads that do not change along the innermost loop
     body: list[str] = field(default_factory=list)
 
@@ -117,7 +119,7 @@ class _Nest:
         else:
             inner = [f"for j in range({n}):", *["    " + line for line in self.body]]
         heads = [f"for o{d} in range({size}):" for d, size in enumerate(self.sizes[:-1])]
-        return nested(heads, [*self.outer, *inner])
+        return nested(heads, [*[f"{name} = {text}" for text, name in self.rows.items()], *self.outer, *inner])
 
     def _collapse(self) -> None:
         """Join axes that all accesses walk through evenly."""
@@ -140,10 +142,14 @@ class _Nest:
 
     def _offset(self, access: Access) -> tuple[str, int]:
         """The text of the offset without the innermost index, and the innermost stride."""
+        place = self.out.place(access.base)
         strides = self._strides(access)
         flat = Access(access.base, access.offset, tuple(strides[:-1]), tuple(self.sizes[:-1]), access.rounds)
         names = [f"o{d}" for d in range(len(strides) - 1)]
-        return access_offset(self.out.place(access.base), flat, names), strides[-1]
+        if " " in place.row_start:
+            name = self.rows.setdefault(place.row_start, f"at{len(self.rows)}")
+            place = replace(place, row_start=name)
+        return access_offset(place, flat, names), strides[-1]
 
     # ---- operands ----
     def value(self, arg: Any) -> str:
@@ -253,9 +259,15 @@ def vector_loop(body: Sequence[str], n: int, lanes: int) -> list[str]:
         lines.append(f"for j in range(0, {n - n % lanes}, {lanes}):")
         lines += ["    " + line.replace("@", "") for line in body]
     if n % lanes:
-        lines.append(f"j = {n - n % lanes}")
+        if n > lanes:
+            lines.append(f"j = {n - n % lanes}")
+        else:
+            body = [_FIRST.sub("", line) for line in body]
         lines += [line.replace("@(", "_part(").replace("@)", f", {n % lanes})") for line in body]
     return lines
+
+
+_FIRST = re.compile(r" \+ j( \* -?\d+)?\b")  # of the only part it is 0
 
 
 def nested(heads: Sequence[str], lines: Sequence[str]) -> list[str]:

@@ -10,9 +10,11 @@ from types import ModuleType
 
 from numba.core.dispatcher import Dispatcher
 
-from . import denormals, error_function, fetching, gemm, maths, strided, vectors
+from . import denormals, error_function, fetching, gemm, maths, pointers, strided, vectors, weights
 
-MODULES: tuple[ModuleType, ...] = (vectors, maths, error_function, fetching, gemm, strided, denormals)
+MODULES: tuple[ModuleType, ...] = (
+    pointers, vectors, maths, error_function, fetching, gemm, weights, strided, denormals,
+)  # fmt: skip
 _CALLABLE = (Dispatcher, type(vectors.load))
 
 

@@ -9,11 +9,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from .division import maximum, minimum
+from .pointers import element
 from .vectors import INT32, INT64, Mask, as_vector, fma, lane_sum, lanes_of, load, load_part, total, vector_of
-
-
-def _element(context, builder, array_type, array, offset):
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
 
 
 @intrinsic
@@ -25,7 +22,7 @@ def load_strided(typingctx, array, offset, stride):
         made = ir.Constant(kind.llvm, ir.Undefined)
         for lane in range(kind.lanes):
             at = builder.add(args[1], builder.mul(args[2], ir.Constant(INT64, lane)))
-            value = builder.load(_element(context, builder, signature.args[0], args[0], at))
+            value = builder.load(element(context, builder, signature.args[0], args[0], at))
             made = builder.insert_element(made, value, ir.Constant(INT32, lane))
         return made
 
@@ -44,7 +41,7 @@ def load_strided_part(typingctx, array, offset, stride, count):
             number = ir.Constant(INT64, lane)
             number = builder.select(builder.icmp_signed("<", number, last), number, last)
             at = builder.add(args[1], builder.mul(args[2], number))
-            value = builder.load(_element(context, builder, signature.args[0], args[0], at))
+            value = builder.load(element(context, builder, signature.args[0], args[0], at))
             made = builder.insert_element(made, value, ir.Constant(INT32, lane))
         return made
 
@@ -61,7 +58,7 @@ def store_strided(typingctx, array, offset, stride, value):
         for lane in range(kind.lanes):
             at = builder.add(args[1], builder.mul(args[2], ir.Constant(INT64, lane)))
             part = builder.extract_element(written, ir.Constant(INT32, lane))
-            builder.store(part, _element(context, builder, signature.args[0], args[0], at))
+            builder.store(part, element(context, builder, signature.args[0], args[0], at))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, value), codegen
@@ -78,7 +75,7 @@ def store_strided_part(typingctx, array, offset, stride, value, count):
             with builder.if_then(builder.icmp_signed("<", ir.Constant(INT64, lane), args[4])):
                 at = builder.add(args[1], builder.mul(args[2], ir.Constant(INT64, lane)))
                 part = builder.extract_element(written, ir.Constant(INT32, lane))
-                builder.store(part, _element(context, builder, signature.args[0], args[0], at))
+                builder.store(part, element(context, builder, signature.args[0], args[0], at))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, value, types.intp), codegen
@@ -279,15 +276,3 @@ def checked(index, length, faults):
         faults[0], faults[1], faults[2] = 1, index, length
         return 0
     return found
-
-
-# ---- packing ----
-@compiled
-def pack_block(b, row, step, K, N, packed, start, width, depth, k0, n0):
-    """Write a (K, N) matrix into a packed operand of ``depth`` rows, from row k0 and column n0 on."""
-    for n in range(N):
-        column = n0 + n
-        target = start + column // width * width * depth + column % width + k0 * width
-        source = n * step
-        for k in range(K):
-            packed[target + k * width] = b[source + k * row]

@@ -26,6 +26,8 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from tapegrad.errors import OptionError
 
+from .pointers import element
+
 INT1, INT32, INT64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 SCALAR = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 
@@ -124,8 +126,7 @@ def call_llvm(builder: Any, name: str, result: Any, *args: Any) -> Any:
 
 # ---- memory ----
 def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, kind: Vector) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [offset]), kind.llvm.as_pointer())
+    return builder.bitcast(element(context, builder, array_type, array, offset), kind.llvm.as_pointer())
 
 
 @intrinsic
@@ -161,8 +162,7 @@ def spread(typingctx, array, offset):
     kind = vector_of(array.dtype)
 
     def codegen(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return splat(builder, builder.load(builder.gep(data, [args[1]])), kind.lanes)
+        return splat(builder, builder.load(element(context, builder, signature.args[0], *args)), kind.lanes)
 
     return kind(array, types.intp), codegen
 

@@ -41,7 +41,7 @@ def multiplied(times, a, M, K, panels, N, c):
 @njit
 def packed(times, b, row, step, K, N, panels):
     for _ in range(times):
-        gemm.pack(b, 0, row, step, K, N, panels, 0)
+        gemm.pack_columns(b, 0, 0, 1, row, K, step, N, panels, 0)
 
 
 @njit

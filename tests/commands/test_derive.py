@@ -70,7 +70,7 @@ def test_a_cell_of_ones_own(capsys, own, name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lsdm"], "no cell is called 'lsdm'; give one of Elman"),
+        (["lsdm"], "no cell is called 'lsdm'; near it is LSTM"),
         (["stacked"], "derive each of its cells"),
         (["lstm", "--set", "bias=1"], "--set bias: LSTM has no such option; it has input_size, hidden_size"),
         (["lstm", "--set", "bias"], "--set bias: expected NAME=VALUE"),

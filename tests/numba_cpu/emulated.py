@@ -25,7 +25,7 @@ from tapegrad.backends.plan import make_plan
 from tapegrad.primitives import primitives
 
 OWN = ("work", "chunk", "lefts", "panels", "total")  # scratch of one thread
-INPUTS = ("x", "f", "packed", "numbers", "scalars")
+INPUTS = ("x", "f", "packed", "numbers", "scalars", "table")
 
 
 class Fault(Exception):
@@ -91,6 +91,10 @@ def run_of(array: Watched, at: int, stride: int, count: int | None = None) -> np
 def filled(array: Watched, values: np.ndarray, other: Any) -> np.ndarray:
     """The lanes of a part; those behind it hold ``other``."""
     return np.concatenate([values, np.full(array.lanes - len(values), other, array.dtype)])
+
+
+def pointer(array, at):
+    return array
 
 
 def load(array, at):
@@ -162,13 +166,14 @@ def alike(*arrays: Watched) -> None:
         raise Fault(f"a product of arrays of different dtypes: {[(a.name, str(a.dtype)) for a in arrays]}")
 
 
-def pack(b, at, row, step, K, N, packed, start):
+def pack_weight(b, table, i, packed):
     alike(b, packed)
-    width = panel_width(packed.dtype)
-    whole = -(-N // width) * width
-    values = np.zeros((K, whole), packed.dtype)
-    values[:, :N] = b.read(matrix(b, at, row, step, K, N))
-    packed.write(columns_at(packed, start, K, whole), values)
+    for row, step, K, N, start, depth, k0, n0, whole in table.read(np.arange(*table.read([i, i + 1]))).reshape(-1, 9):
+        read = b.read(matrix(b, 0, row, step, K, N))
+        if whole:
+            width = panel_width(packed.dtype)
+            read = np.concatenate([read, np.zeros((K, -N % width), packed.dtype)], axis=1)
+        packed.write(columns_at(packed, start, depth, n0 + read.shape[1])[k0 : k0 + K, n0:], read)
 
 
 def multiply(a, at, row, step, M, K, panels, p, N, c, ct, ldc, add):
@@ -218,16 +223,16 @@ def accumulate(lefts, at, M, K, panels, p, N, c, ct, ldc):
 
 NAMES = {
     **{maths.FUNCTIONS[p.name].__name__: p.function for p in primitives() if p.name in maths.FUNCTIONS},
-    **{f.__name__: f for f in (load, load_part, load_strided, load_strided_part, spread, store, store_part)},
+    **{f.__name__: f for f in (pointer, load, load_part, load_strided, load_strided_part, spread, store, store_part)},
     **{f.__name__: f for f in (store_strided, store_strided_part, dot, multiply)},
     **{f.__name__: f for f in (multiply_fetching, no_fetches, fetch)},
-    **{f.__name__: f for f in (pack, pack_columns, pack_lefts, accumulate)},
+    **{f.__name__: f for f in (pack_weight, pack_columns, pack_lefts, accumulate)},
     "ROWS": ROWS, "absolute": np.absolute, "sqrt": np.sqrt, "floor": np.floor, "rint": np.rint, "select": np.where,
     "fma": lambda x, y, z: x * y + z, "fill_zero": lambda array: np.zeros(array.lanes, array.dtype),
     "mask_and": np.logical_and, "mask_or": np.logical_or, "mask_not": np.logical_not,
     "fold_sum": fold(np.sum), "fold_max": fold(np.max), "fold_min": fold(np.min),
     "fold_two_max": np.maximum, "fold_two_min": np.minimum,
-    **{f.__name__: f.py_func for f in (strided.checked, strided.quotient, strided.modulo, strided.pack_block)},
+    **{f.__name__: f.py_func for f in (strided.checked, strided.quotient, strided.modulo)},
     **{f.__name__: f.py_func for f in (strided.floor_quotient, strided.floor_modulo, strided.whole_less)},
     **{f.__name__: f.py_func for f in (error_function.number_erf, error_function.number_erfc)},
     "flush_denormals": lambda: 0, "restore_denormals": lambda before: None, "np": np,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tapegrad.backends.numba_cpu.fetching import ENTRY, HEAD, LINE, fetch, list_size, no_fetches
-from tapegrad.backends.numba_cpu.gemm import ROWS, multiply, multiply_fetching, pack, packed_size, panel_width
+from tapegrad.backends.numba_cpu.gemm import ROWS, multiply, multiply_fetching, pack_columns, packed_size, panel_width
 
 compiled = numba.njit(nogil=True, error_model="numpy", boundscheck=False)
 START = 3  # where the list begins
@@ -13,7 +13,7 @@ START = 3  # where the list begins
 
 @compiled
 def products(a, M, K, b, N, packed, plain, fetching, noted, sizes):
-    pack(b, 0, N, 1, K, N, packed, 0)
+    pack_columns(b, 0, 0, 1, N, K, 1, N, packed, 0)
     multiply(a, 0, K, 1, M, K, packed, 0, N, plain, 0, N, False)
     no_fetches(noted, START)
     for size in sizes:

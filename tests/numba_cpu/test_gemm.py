@@ -14,7 +14,7 @@ GUARD = 67  # elements that are NaN on each side of an operand: one that is read
 
 @njit
 def packed(b, at, row, step, K, N, out, start):
-    return gemm.pack(b, at, row, step, K, N, out, start)
+    return gemm.pack_columns(b, at, 0, 1, row, K, step, N, out, start)
 
 
 @njit

@@ -16,7 +16,7 @@ from tests.numba_cpu.mapped import njit
 SOURCE = """from tapegrad.backends.numba_cpu.runtime import *
 
 def product(n, width, a, b, c, packed):
-    pack(b, 0, n, 1, n, n, packed, 0)
+    pack_columns(b, 0, 0, 1, n, n, 1, n, packed, 0)
     multiply(a, 0, n, 1, n, n, packed, 0, n, c, 0, n, False)
 """
 
@@ -75,7 +75,7 @@ def test_names_of_others_are_let_be(name):
     assert linked._provided == before
 
 
-@pytest.mark.parametrize("name", ["pack", "multiply"])
+@pytest.mark.parametrize("name", ["pack", "multiply", "weigh"])
 @pytest.mark.parametrize("dtype", [types.float32, types.float64])
 def test_a_kernel_is_provided_once(name, dtype):
     symbol = linked._kernels[name].symbol(dtype)
@@ -108,7 +108,7 @@ def test_operands_that_are_refused(kind):
 
     @njit
     def packed(a, panels, c):
-        gemm.pack(a, 0, 1, 1, 1, 1, panels, 0)
+        gemm.pack_columns(a, 0, 0, 1, 1, 1, 1, 1, panels, 0)
         gemm.pack_lefts(a, 0, 1, 1, 1, 1, 1, 1, c, 0)
 
     for function in (multiplied, accumulated, packed):
