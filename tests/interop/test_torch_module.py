@@ -12,7 +12,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad.cells import GRU, LSTM, Bidirectional, Cell, Elman, Input, Parameter, Sequential, Stacked, State
-from tapegrad.errors import DtypeError, MissingLibrary, OptionError, ShapeError, StructureError
+from tapegrad.errors import DtypeError, MissingLibrary, OptionError, ShapeError, StructureError, TracingError
 from tapegrad.interop.torch import function, module
 from tapegrad.tape import ReverseTape
 
@@ -152,6 +152,18 @@ def test_the_same_as_the_layer(batch_first):
     np.testing.assert_array_equal(out.detach().numpy(), ys)
     for a, b in zip(tg.tree_leaves(found), tg.tree_leaves(state), strict=True):
         np.testing.assert_array_equal(a.detach().numpy(), b)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_packed_sequences(batch_first):
+    own = made(GRU(2, 3), batch_first=batch_first)
+    xs, lengths = drawn(4, 4, 2), torch.tensor([2, 4, 1, 3])
+    state, ys = own(xs, lengths=lengths)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(xs, lengths, batch_first, enforce_sorted=False)
+    final, out = own(packed)
+    back, _ = torch.nn.utils.rnn.pad_packed_sequence(out, batch_first)
+    assert torch.equal(back, ys)
+    assert torch.equal(final, state)
 
 
 def test_recorded_gates_come_too():
@@ -424,6 +436,8 @@ def test_what_is_refused_says_so():
     ]:
         with pytest.raises(error, match=message):
             own(wrong)
+    with pytest.raises(TracingError, match=r"FakeTensor has no memory.*torch.export and torch.jit cannot"):
+        torch.export.export(own, (xs,))
     with pytest.raises(DtypeError, match=r"state has dtype torch.float16"):
         own(xs, torch.zeros(2, 3, dtype=torch.float16))
     with pytest.raises(DtypeError, match=r"params.W_hn has dtype torch.bfloat16.*whole module with module.float\(\)"):
