@@ -54,6 +54,8 @@ def test_notebooks_are_listed_assert_and_end_with_exercises_and_references(noteb
 def test_docstring_examples(name):
     if name.startswith("tapegrad.testing.by_"):  # another library, which the tests can do without
         pytest.importorskip(name.removeprefix("tapegrad.testing.by_"))
+    if name.startswith(("tapegrad.interop.torch.", "tapegrad.benchmarks.torch_")):
+        pytest.importorskip("torch")
     module = importlib.import_module(name)
     result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     assert result.failed == 0

@@ -171,5 +171,4 @@ def _path(labels: Sequence[str], args: tuple, kwargs: dict[str, Any], number: in
     return paths[number]
 
 
-
 Applied.forward.__signature__ = inspect.signature(Applied.forward)  # type: ignore[attr-defined] # read at each call

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils import rnn
 
 from ... import pytree
 from ...cells import Layer
@@ -50,7 +51,7 @@ class LayerModule(torch.nn.Module):
         *rooms, name = path.split(".")
         for room in rooms:
             # Not add_module: a part of the parameters may be called as a method is ("forward").
-            owner = owner._modules.setdefault(room, torch.nn.Module())  # type: ignore[assignment]
+            owner = owner._modules.setdefault(room, torch.nn.Module())
         owner._parameters[name] = torch.nn.Parameter(leaf)
         return owner, name
 
@@ -76,6 +77,10 @@ class LayerModule(torch.nn.Module):
     @torch.compiler.disable  # which leaves the call as it is, between what is compiled before and behind it
     def forward(self, xs: Any, state: Any = None, *, lengths: Any = None, **options: Any) -> Any:
         """Run over sequences: ``(state, ys)``, as the layer does."""
+        if isinstance(xs, rnn.PackedSequence):
+            xs, lengths = rnn.pad_packed_sequence(xs, self.batch_first)
+            final, ys = self.forward(xs, state, lengths=lengths, **options)
+            return final, rnn.pack_padded_sequence(ys, lengths, self.batch_first, enforce_sorted=False)
         options = {"lengths": lengths, "backend": self.backend} | options
         if self.batch_first:
             xs = _exchanged(xs)

@@ -62,7 +62,8 @@ class Sizes(NamedTuple):
 
     def shapes(self, bias: bool) -> dict[str, tuple[int, ...]]:
         """The arrays by name, in torch's order."""
-        rows, shapes = len(self.kind.gates) * self.hidden, {}
+        rows = len(self.kind.gates) * self.hidden
+        shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(self.layers):
             wide = self.output * self.directions if layer else self.input
             for suffix in suffixes(layer, self.directions):
@@ -168,7 +169,7 @@ def _same(cell: Layer, model: Cell) -> bool:
     if type(cell) is not type(model):
         return False
     starts = {"forget_bias": model.forget_bias} if isinstance(model, (LSTM, ProjectedLSTM)) else {}
-    return replace(cell, **starts) == model  # type: ignore[type-var]
+    return replace(cell, **starts) == model
 
 
 def _difference(found: list[Part], sizes: Sizes) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ... import pytree
-from ...errors import DtypeError, StructureError
+from ...errors import DtypeError, StructureError, TracingError
 from ...tensor import Lent
 
 FLOATS = frozenset((torch.float32, torch.float64))
@@ -25,7 +25,13 @@ def lent(tensor: Any) -> np.ndarray:
     counts the versions of all that a backward pass will read.
     """
     held = tensor.detach()
-    return np.asarray(Lent(held.numpy(), held))
+    try:
+        return np.asarray(Lent(held.numpy(), held))
+    except (RuntimeError, TypeError) as error:
+        raise TracingError(
+            f"interop.torch: a {type(tensor).__name__} has no memory that NumPy could see ({error}); torch.export and "
+            "torch.jit cannot take functions of tapegrad: keep them out of what is exported"
+        ) from None
 
 
 def returned(results: Sequence[Any]) -> list[Any]:

@@ -61,8 +61,8 @@ def module(
     Arrays are the tensors' own memory, in both directions. Only what asks for a gradient gets one: parameters with
     ``requires_grad=False``, and inputs without, cost nothing in the backward pass. Under ``torch.no_grad`` nothing is
     kept. What else holds for :func:`function` holds here. Modules can be copied, pickled and moved between float32 and
-    float64; half precision and other devices are refused at the call. A ``PackedSequence`` is given as what
-    ``torch.nn.utils.rnn.pad_packed_sequence`` makes of it, a padded tensor and its ``lengths``.
+    float64; half precision and other devices are refused at the call. Of a ``PackedSequence`` the ys are one
+    too; with ``lengths`` no sorting and packing is needed.
 
     Examples
     --------
