@@ -231,6 +231,9 @@ def test_what_cannot_be_written_is_refused_by_name():
     params = GRU(2, 3).init(np.random.default_rng(0))
     with pytest.raises(ShapeError, match=r"'W_xr' is of shape \(3, 2\), expected \(2, 3\); it is transposed"):
         to_model(GRU(2, 3), {**params, "W_xr": params["W_xr"].T})
+    stacked = Stacked((GRU(2, 3), GRU(5, 3)), skip_input=True)
+    with pytest.raises(OptionError, match="Stacked has skip_input=True; only plain layers"):
+        to_model(stacked, stacked.init(np.random.default_rng(0)))
     node = OnnxNode((OnnxGRU(2, 3),), "reverse")
     with pytest.raises(OptionError, match=r"direction is 'reverse'; give node.cells\[0\]"):
         to_layer(node, node.init(np.random.default_rng(0)))

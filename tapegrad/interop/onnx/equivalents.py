@@ -96,7 +96,7 @@ def to_node(layer: Any, params: Any, *, direction: str = "forward", layout: int 
     """
     if isinstance(layer, OnnxNode):
         return layer, checked_params(layer, params, "to_node")
-    if isinstance(layer, Bidirectional):
+    if type(layer) is Bidirectional:
         if layer.merge != "concatenate":
             raise OptionError(f"to_node: merge={layer.merge!r}; a node of ONNX only concatenates its two directions")
         checked_params(layer, params, "to_node")

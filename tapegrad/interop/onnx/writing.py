@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from tapegrad.cells import Sequential, Stacked
 
 from ... import __version__
+from ...errors import OptionError
 from ...files import write_atomically
 from ..libraries import library
 from ..named import checked_params
@@ -94,10 +96,17 @@ def save(path: str | os.PathLike[str], layer: Any, params: Any, **options: Any) 
 
 def _parts(layer: Any, params: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
     """The layers that are nodes, from the bottom up, with their names and parameters."""
-    if not isinstance(layer, (Sequential, Stacked)):
+    if type(layer) not in (Sequential, Stacked):
         yield name, layer, params
         return
-    for number, part in enumerate(layer.layers if isinstance(layer, Sequential) else layer.cells):
+    (parts, _), *others = [(field.name, field.default) for field in dataclasses.fields(layer)]
+    for option, usual in others:
+        if getattr(layer, option) != usual:
+            raise OptionError(
+                f"to_model: {type(layer).__name__} has {option}={getattr(layer, option)!r}; only plain layers one "
+                "after the other are written"
+            )
+    for number, part in enumerate(getattr(layer, parts)):
         below = f"layer{number}"
         yield from _parts(part, params[below], f"{name}.{below}" if name else below)
 
