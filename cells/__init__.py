@@ -31,7 +31,17 @@ from .gated import MinGRU as MinGRU
 from .gated import observations as observations
 from .layer import Layer as Layer
 from .lstm import LSTM as LSTM
+from .lstm import LSTM1997 as LSTM1997
+from .lstm import LSTM2000 as LSTM2000
+from .lstm import CoupledLSTM as CoupledLSTM
+from .lstm import FullPeepholeLSTM as FullPeepholeLSTM
+from .lstm import PeepholeLSTM as PeepholeLSTM
 from .lstm import ProjectedLSTM as ProjectedLSTM
+from .lstm import VanillaLSTM as VanillaLSTM
+from .noise import RecurrentDropoutGRU as RecurrentDropoutGRU
+from .noise import RecurrentDropoutLSTM as RecurrentDropoutLSTM
+from .noise import VariationalDropout as VariationalDropout
+from .noise import Zoneout as Zoneout
 from .readout import Dense as Dense
 from .readout import Linear as Linear
 from .readout import Readout as Readout

@@ -87,7 +87,7 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
         "--peers",
         default="all",
         metavar="NAMES",
-        help="of torch (its layers), torch_custom, torch_module (this project's, as a module of torch), jax, mygrad; all "
+        help="of torch (its layers), torch_custom, torch_module (this project, as a module of torch), jax, mygrad; all "
         "that are installed, or none [all]",
     )
     add("--threads", type=integer(1, 1024), metavar="N", help="of everybody [as many as there are processors]")

@@ -15,6 +15,7 @@ from tapegrad.primitives.shaping import Flip
 from tapegrad.scan_primitive import Step
 from tapegrad.tape import Node
 from tapegrad.testing.random_programs import programs
+from tests.cells.drawing import random_inputs
 
 N = 4  # rows, features, inputs and steps alike: no length tells one axis from another
 ROWS = np.arange(N)
@@ -277,7 +278,7 @@ def test_the_rows_of_every_cell_are_its_batch(variant):
     cell = variant.build(rng)
     params = cell.init(rng, dtype=np.float64)
     state = tg.tree_map(lambda a: np.repeat(a, 5, axis=0), cell.initial_state(1, dtype=np.float64))
-    step = step_of(cell.step, params, state, rng.normal(size=(2, 5, *cell.inputs().shape)))
+    step = step_of(cell.step, params, state, random_inputs(cell, rng, 2, 5))
     rows = find_rows(step)
     assert rows.count == 5
     assert all(rows.axis[slot] == 0 for slot in step.tape.inputs[step.params :])
