@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapegrad import pytree
-from tapegrad.cells import GRU, LSTM, Bidirectional, Elman, IndRNN, Sequential, Stacked
+from tapegrad.cells import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    CoupledLSTM,
+    Elman,
+    IndRNN,
+    PeepholeLSTM,
+    Sequential,
+    Stacked,
+)  # fmt: skip
 from tapegrad.errors import FileError, OptionError, ShapeError, StructureError, UnsupportedPrimitive
 from tapegrad.interop.onnx import OnnxGRU, OnnxLSTM, OnnxNode, OnnxRNN, load, save, to_layer, to_model, to_node
 from tests.interop import onnx_cases, standard
@@ -91,6 +101,8 @@ def sized(kind, **options):
 CELLS = st.one_of(
     sized(Elman, activation=st.sampled_from(["tanh", "sigmoid", "relu"])),
     sized(LSTM),
+    sized(PeepholeLSTM),
+    sized(CoupledLSTM),
     sized(GRU, reset_after=st.booleans()),
 )
 LAYERS = CELLS | st.tuples(CELLS).map(lambda cells: Bidirectional(cells[0], cells[0]))
@@ -195,7 +207,8 @@ def test_all_nodes_are_read_or_none():
 
 
 OTHERS = [
-    (OnnxLSTM(2, 3, clip=1.0), "LSTM has clip None, it has 1.0"),
+    (OnnxLSTM(2, 3, clip=1.0), "LSTM has clip None, it has 1.0; Peephole"),
+    (OnnxLSTM(2, 3, peepholes=True, input_forget=True), "PeepholeLSTM has input_forget False, it has True; Coupled"),
     (OnnxLSTM(2, 3, g="Relu"), "LSTM has g Activation"),
     (OnnxGRU(2, 3, f="HardSigmoid"), "GRU has f Activation"),
     (OnnxRNN(2, 3, f="Softsign"), "activation='softsign', expected one of"),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapegrad import pytree
-from tapegrad.cells import GRU, LSTM, Bidirectional, Elman, Sequential, Stacked
+from tapegrad.cells import GRU, LSTM, Bidirectional, CoupledLSTM, Elman, PeepholeLSTM, Sequential, Stacked
 from tapegrad.interop.onnx import load, to_model
 from tests.interop import onnx_cases, standard
 from tests.interop.test_onnx_equations import DIRECTIONS, OPERATORS, OPTIONAL
@@ -96,6 +96,9 @@ LAYERS = [
     Elman(2, 3, "sigmoid"),
     Elman(2, 3, "relu"),
     LSTM(2, 3),
+    PeepholeLSTM(2, 3),
+    PeepholeLSTM(2, 3, "o"),
+    CoupledLSTM(2, 3),
     GRU(2, 3),
     GRU(2, 3, reset_after=True),
     GRU(2, 3, update_writes=True),

@@ -35,7 +35,8 @@ def to_model(
     Parameters
     ----------
     layer : Cell, Bidirectional, Sequential, Stacked or OnnxNode
-        Elman, LSTM and GRU cells, the cells of :mod:`tapegrad.interop.onnx`, and layers made of these.
+        Elman, LSTM, PeepholeLSTM, CoupledLSTM and GRU cells, the cells of :mod:`tapegrad.interop.onnx`, and layers made
+        of these.
     params : pytree as ``layer.parameters()``
     layout : {0, 1}
         Whether the batch comes first in the inputs and outputs.
