@@ -15,9 +15,10 @@ from tapegrad import pytree
 from tapegrad.cells import GRU, LSTM, Bidirectional, CoupledLSTM, Elman, PeepholeLSTM, Sequential, Stacked
 from tapegrad.interop.onnx import load, to_model
 from tests.interop import onnx_cases, standard
+from tests.interop.onnx_cases import drawn, model_of
 from tests.interop.test_onnx_equations import DIRECTIONS, OPERATORS, OPTIONAL, grid
-from tests.interop.test_onnx_models import drawn, model_of
 
+pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
 
 
