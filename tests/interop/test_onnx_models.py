@@ -227,6 +227,9 @@ def test_what_cannot_be_written_is_refused_by_name():
     stacked = Stacked((GRU(2, 3), GRU(5, 3)), skip_input=True)
     with pytest.raises(OptionError, match="Stacked has skip_input=True; only plain layers"):
         to_model(stacked, stacked.init(np.random.default_rng(0)))
+    mixed = Sequential((OnnxNode((OnnxGRU(2, 3),), layout=1), GRU(3, 3)))
+    with pytest.raises(OptionError, match="nodes of layout 0 and of layout 1; make all of them with one"):
+        to_model(mixed, mixed.init(np.random.default_rng(0)))
     node = OnnxNode((OnnxGRU(2, 3),), "reverse")
     with pytest.raises(OptionError, match=r"direction is 'reverse'; give node.cells\[0\]"):
         to_layer(node, node.init(np.random.default_rng(0)))

@@ -39,9 +39,9 @@ def to_model(
         of these.
     params : pytree as ``layer.parameters()``
     layout : {0, 1}
-        Whether the batch comes first in the inputs and outputs.
+        Whether the batch comes first in the inputs and outputs. An OnnxNode has a layout of its own.
     direction : {"forward", "reverse"}
-        Of a cell.
+        Of cells.
     lengths : bool
         Whether the model has an input ``sequence_lens``.
     state : bool
@@ -68,6 +68,8 @@ def to_model(
     parts = [
         (name, *to_node(part, own, direction=direction, layout=layout)) for name, part, own in _parts(layer, params, "")
     ]
+    if len({node.layout for _, node, _ in parts}) > 1:
+        raise OptionError("to_model: the layers are nodes of layout 0 and of layout 1; make all of them with one")
     graph = _Graph(onnx, parts, lengths, state)
     opset = [onnx.helper.make_opsetid("", OPSET)]
     model = onnx.helper.make_model(graph.proto(), opset_imports=opset, ir_version=IR_VERSION)
