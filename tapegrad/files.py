@@ -160,8 +160,11 @@ def _opened(path: PathLike, what: str, prefix: str | None) -> tuple[dict[str, st
 
 
 def _tensor(file: Any, name: str, key: str) -> np.ndarray:
-    try:
-        return file.get_tensor(key)
-    except TypeError as error:  # bfloat16 and the like
+    array = None
+    with contextlib.suppress(TypeError):  # bfloat16 and the like
+        array = file.get_tensor(key)
+    # Another library may have taught them to NumPy, which computes nothing with them all the same.
+    if array is None or array.dtype.kind not in "biuf":
         dtype = file.get_slice(key).get_dtype()
-        raise FileError(f"{name!r}: {key!r} has dtype {dtype}, which NumPy does not have; store it as F32") from error
+        raise FileError(f"{name!r}: {key!r} has dtype {dtype}, which NumPy does not have; store it as F32")
+    return array
