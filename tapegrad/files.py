@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,10 +114,10 @@ def read_metadata(path: PathLike, what: str) -> dict[str, str]:
     FileError
         As :func:`read_safetensors`.
     """
-    return _opened(path, what, ())[0]
+    return _opened(path, what, None)[0]
 
 
-def read_safetensors(path: PathLike, what: str) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+def read_safetensors(path: PathLike, what: str, prefix: str = "") -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """The metadata and the arrays of a safetensors file.
 
     Parameters
@@ -124,16 +125,18 @@ def read_safetensors(path: PathLike, what: str) -> tuple[dict[str, str], dict[st
     path : str or path
     what : str
         What the file should be, for messages: "a tapegrad model".
+    prefix : str
+        Arrays whose names begin otherwise are not read, if there are any that begin so.
 
     Raises
     ------
     FileError
         The file is missing, empty or damaged, or holds an array of a dtype that NumPy does not have.
     """
-    return _opened(path, what, None)
+    return _opened(path, what, prefix)
 
 
-def _opened(path: PathLike, what: str, wanted: tuple[str, ...] | None) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+def _opened(path: PathLike, what: str, prefix: str | None) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     from safetensors import SafetensorError, safe_open
 
     name = os.fspath(path)
@@ -147,7 +150,21 @@ def _opened(path: PathLike, what: str, wanted: tuple[str, ...] | None) -> tuple[
         raise FileError(f"{name!r} is empty, not {what}")
     try:
         with safe_open(path, framework="np") as file:
-            keys = file.keys() if wanted is None else wanted
-            return file.metadata() or {}, {key: file.get_tensor(key) for key in keys}
+            keys = [] if prefix is None else list(file.keys())
+            keys = [key for key in keys if key.startswith(prefix or "")] or keys
+            return file.metadata() or {}, {key: _tensor(file, name, key) for key in keys}
+    except FileError:
+        raise
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise FileError(f"{name!r} is not {what}, or is damaged: {one_line(error)}") from error
+
+
+def _tensor(file: Any, name: str, key: str) -> np.ndarray:
+    array = None
+    with contextlib.suppress(TypeError):  # bfloat16 and the like
+        array = file.get_tensor(key)
+    # Another library may have taught them to NumPy, which computes nothing with them all the same.
+    if array is None or array.dtype.kind not in "biuf":
+        dtype = file.get_slice(key).get_dtype()
+        raise FileError(f"{name!r}: {key!r} has dtype {dtype}, which NumPy does not have; store it as F32")
+    return array

@@ -16,7 +16,7 @@ from ..errors import FileError, StructureError, TapegradError
 from ..files import PathLike, one_line, read_metadata, read_safetensors, storable, write_safetensors
 from .named import checked_params, named, option_names, unnamed
 
-__all__ = ["describe", "load", "save"]
+__all__ = ["describe", "load", "load_torch", "save", "save_torch"]
 
 FORMAT = "tapegrad layer 1"
 WHAT = "a safetensors file"
@@ -101,6 +101,60 @@ def load(path: PathLike, layer: Layer | None = None, *, strict: bool = True) -> 
             "strict=False, or take the layer that load(path) gives"
         )
     return layer, params
+
+
+# ---- torch's names
+
+
+def load_torch(path: PathLike, kind: Any = None, *, prefix: str = "") -> tuple[Layer, Any]:
+    """Read a recurrent layer of PyTorch from a file of its state dict; torch itself is not needed.
+
+    Parameters
+    ----------
+    path : str or path
+        As ``safetensors.torch.save_file(module.state_dict(), path)`` writes it.
+    kind, prefix
+        As for ``tapegrad.interop.torch.load``. Arrays that do not begin with the prefix are not read.
+
+    Returns
+    -------
+    layer : Layer
+    params : pytree as ``layer.parameters()``
+
+    Raises
+    ------
+    FileError
+        The file is missing or damaged, or holds an array of a dtype that NumPy does not have.
+    StructureError, ShapeError, DtypeError, OptionError
+        As for ``tapegrad.interop.torch.load``.
+    """
+    from . import torch
+
+    return torch.load(read_safetensors(path, WHAT, prefix and prefix.rstrip(".") + ".")[1], kind, prefix=prefix)
+
+
+def save_torch(path: PathLike, layer: Layer, params: Any, *, bias: bool = True, prefix: str = "") -> None:
+    """Write a network of cells as the state dict of the recurrent layer of PyTorch that it is, atomically.
+
+    Parameters
+    ----------
+    path : str or path
+        ``module.load_state_dict(safetensors.torch.load_file(path))`` reads it.
+    layer, params, bias, prefix
+        As for ``tapegrad.interop.torch.state_dict``.
+
+    Raises
+    ------
+    FileError
+        The file cannot be written; what was there before is untouched.
+    OptionError, StructureError, ShapeError, DtypeError
+        As for ``tapegrad.interop.torch.state_dict``.
+    """
+    from . import torch
+
+    found = torch.state_dict(layer, params, bias=bias, prefix=prefix)
+    arrays = {name: storable(name, array, "save_torch") for name, array in found.items()}
+    write_safetensors(path, arrays, {"format": "pt"})
 
 
 # ---- layers as JSON

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from tapegrad import pytree
 from tests.interop import standard
 
+INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 MORE = {"LSTM": ("input_forget",), "GRU": ("linear_before_reset",), "RNN": ()}
 
 
@@ -49,3 +51,28 @@ def activations(rng, operator, directions):
     if betas:
         found["activation_beta"] = betas
     return found
+
+
+def model_of(operator, attributes, arrays, constants=(), name="", more=(), opset=17):
+    """A model of one node; the arrays in ``constants`` are part of it, the others inputs of the graph."""
+    import onnx
+    from onnx import helper
+
+    used = [key if key in arrays else "" for key in INPUTS[: 8 if operator == "LSTM" else 6]]
+    outputs = ["Y", "Y_h", *(["Y_c"] if operator == "LSTM" else [])]
+    node = helper.make_node(operator, used, outputs, name=name, **attributes)
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [*more, node],
+        "test",
+        [value(key, helper.np_dtype_to_tensor_dtype(arrays[key].dtype), arrays[key].shape)
+         for key in arrays if key not in constants],
+        [value(key, helper.np_dtype_to_tensor_dtype(arrays["X"].dtype), None) for key in outputs],
+        [onnx.numpy_helper.from_array(arrays[key], key) for key in constants],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def drawn(layer, rng, dtype=np.float32):
+    """Random parameters of a layer, biases included."""
+    return pytree.map(lambda parameter: rng.normal(size=parameter.shape).astype(dtype), layer.parameters())

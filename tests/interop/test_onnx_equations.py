@@ -55,6 +55,29 @@ def nodes(draw):
     return operator, attributes, arrays
 
 
+def grid(operator, layouts=(0, 1)):
+    """Every combination of direction, layout, clip and the operator's own, with usual and other activations."""
+    rng = np.random.default_rng(7)
+    own = onnx_cases.MORE[operator]
+    ways = itertools.product(DIRECTIONS, layouts, (None, 0.5), (False, True), *[(0, 1)] * len(own))
+    for direction, layout, clip, other, *flags in ways:
+        attributes = {"direction": direction, "layout": layout, **dict(zip(own, flags, strict=True))}
+        if clip:
+            attributes["clip"] = clip
+        if other:
+            attributes |= onnx_cases.activations(rng, operator, 2 if direction == "bidirectional" else 1)
+        yield attributes
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_every_combination_of_attributes(rng, operator):
+    for attributes in grid(operator):
+        attributes, arrays = onnx_cases.case(
+            rng, operator, dtype=np.float64, inputs=OPTIONAL[operator], least=0, **attributes
+        )
+        agree(ours(operator, attributes, arrays), standard.run(operator, **arrays, **attributes))
+
+
 @given(nodes())
 def test_the_equations_are_the_standards(node):
     operator, attributes, arrays = node

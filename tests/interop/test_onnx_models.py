@@ -8,15 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapegrad import pytree
-from tapegrad.cells import GRU, LSTM, Bidirectional, Elman, IndRNN, Sequential, Stacked
+from tapegrad.cells import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    CoupledLSTM,
+    Elman,
+    IndRNN,
+    PeepholeLSTM,
+    Sequential,
+    Stacked,
+)  # fmt: skip
 from tapegrad.errors import FileError, OptionError, ShapeError, StructureError, UnsupportedPrimitive
 from tapegrad.interop.onnx import OnnxGRU, OnnxLSTM, OnnxNode, OnnxRNN, load, save, to_layer, to_model, to_node
 from tests.interop import onnx_cases, standard
+from tests.interop.onnx_cases import drawn, model_of
 from tests.interop.test_onnx_equations import nodes
 
 onnx = pytest.importorskip("onnx")
 helper = pytest.importorskip("onnx.helper")
-INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+onnx_reference = pytest.importorskip("onnx.reference")
 
 
 def node_cases():
@@ -46,23 +57,6 @@ def test_the_node_tests_of_the_onnx_package():
                 np.testing.assert_allclose(y, expected, case.rtol, case.atol, err_msg=case.name)
 
 
-def model_of(operator, attributes, arrays, constants=(), name="", more=(), opset=17):
-    """A model of one node; the arrays in ``constants`` are part of it, the others inputs of the graph."""
-    used = [key if key in arrays else "" for key in INPUTS[: 8 if operator == "LSTM" else 6]]
-    outputs = ["Y", "Y_h", *(["Y_c"] if operator == "LSTM" else [])]
-    node = helper.make_node(operator, used, outputs, name=name, **attributes)
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [*more, node],
-        "test",
-        [value(key, helper.np_dtype_to_tensor_dtype(arrays[key].dtype), arrays[key].shape)
-         for key in arrays if key not in constants],
-        [value(key, helper.np_dtype_to_tensor_dtype(arrays["X"].dtype), None) for key in outputs],
-        [onnx.numpy_helper.from_array(arrays[key], key) for key in constants],
-    )  # fmt: skip
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-
-
 @given(nodes(), st.booleans())
 def test_nodes_mean_the_same_however_they_come(node, given_weights):
     operator, attributes, arrays = node
@@ -80,10 +74,6 @@ def test_nodes_mean_the_same_however_they_come(node, given_weights):
         np.testing.assert_array_equal(one, other)
 
 
-def drawn(layer, rng, dtype=np.float32):
-    return pytree.map(lambda parameter: rng.normal(size=parameter.shape).astype(dtype), layer.parameters())
-
-
 def sized(kind, **options):
     return st.builds(kind, st.integers(1, 4), st.integers(1, 4), **options)
 
@@ -91,6 +81,8 @@ def sized(kind, **options):
 CELLS = st.one_of(
     sized(Elman, activation=st.sampled_from(["tanh", "sigmoid", "relu"])),
     sized(LSTM),
+    sized(PeepholeLSTM),
+    sized(CoupledLSTM),
     sized(GRU, reset_after=st.booleans()),
 )
 LAYERS = CELLS | st.tuples(CELLS).map(lambda cells: Bidirectional(cells[0], cells[0]))
@@ -195,7 +187,8 @@ def test_all_nodes_are_read_or_none():
 
 
 OTHERS = [
-    (OnnxLSTM(2, 3, clip=1.0), "LSTM has clip None, it has 1.0"),
+    (OnnxLSTM(2, 3, clip=1.0), "LSTM has clip None, it has 1.0; Peephole"),
+    (OnnxLSTM(2, 3, peepholes=True, input_forget=True), "PeepholeLSTM has input_forget False, it has True; Coupled"),
     (OnnxLSTM(2, 3, g="Relu"), "LSTM has g Activation"),
     (OnnxGRU(2, 3, f="HardSigmoid"), "GRU has f Activation"),
     (OnnxRNN(2, 3, f="Softsign"), "activation='softsign', expected one of"),
@@ -231,6 +224,23 @@ def test_what_cannot_be_written_is_refused_by_name():
     params = GRU(2, 3).init(np.random.default_rng(0))
     with pytest.raises(ShapeError, match=r"'W_xr' is of shape \(3, 2\), expected \(2, 3\); it is transposed"):
         to_model(GRU(2, 3), {**params, "W_xr": params["W_xr"].T})
+    stacked = Stacked((GRU(2, 3), GRU(5, 3)), skip_input=True)
+    with pytest.raises(OptionError, match="Stacked has skip_input=True; only plain layers"):
+        to_model(stacked, stacked.init(np.random.default_rng(0)))
+    mixed = Sequential((OnnxNode((OnnxGRU(2, 3),), layout=1), GRU(3, 3)))
+    with pytest.raises(OptionError, match="nodes of layout 0 and of layout 1; make all of them with one"):
+        to_model(mixed, mixed.init(np.random.default_rng(0)))
     node = OnnxNode((OnnxGRU(2, 3),), "reverse")
     with pytest.raises(OptionError, match=r"direction is 'reverse'; give node.cells\[0\]"):
         to_layer(node, node.init(np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+def test_batches_first_and_states_of_one_number_run_elsewhere(direction):
+    """In onnx's reference evaluator, which knows layout 1, and tanh alone."""
+    rng = np.random.default_rng(0)
+    node = OnnxNode((OnnxRNN(2, 3, initial_h=0.5),) * (1 + (direction == "bidirectional")), direction, layout=1)
+    params, X = drawn(node, rng), rng.normal(size=(4, 5, 2)).astype(np.float32)
+    found = onnx_reference.ReferenceEvaluator(to_model(node, params, layout=1)).run(None, {"X": X})
+    for y, expected in zip(node.run(params, X), found, strict=True):
+        np.testing.assert_allclose(y, expected, 1e-5, 1e-6)

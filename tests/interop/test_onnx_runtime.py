@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapegrad import pytree
-from tapegrad.cells import GRU, LSTM, Bidirectional, Elman, Sequential, Stacked
+from tapegrad.cells import GRU, LSTM, Bidirectional, CoupledLSTM, Elman, PeepholeLSTM, Sequential, Stacked
 from tapegrad.interop.onnx import load, to_model
 from tests.interop import onnx_cases, standard
-from tests.interop.test_onnx_equations import DIRECTIONS, OPERATORS, OPTIONAL
-from tests.interop.test_onnx_models import drawn, model_of
+from tests.interop.onnx_cases import drawn, model_of
+from tests.interop.test_onnx_equations import DIRECTIONS, OPERATORS, OPTIONAL, grid
 
+pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
 
 
@@ -49,6 +50,18 @@ def nodes(draw):
     return operator, *onnx_cases.case(
         rng, operator, batch=draw(st.integers(1, 3)), steps=draw(st.integers(1, 5)), inputs=inputs, **attributes
     )
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_every_combination_of_attributes(operator):
+    rng = np.random.default_rng(0)
+    for attributes in grid(operator, layouts=(0,)):
+        if operator == "LSTM":
+            attributes.pop("clip", None)
+        attributes, arrays = onnx_cases.case(rng, operator, inputs=OPTIONAL[operator], **attributes)
+        model = model_of(operator, attributes, arrays)
+        (recurrence,) = load(model, arrays).values()
+        agree(recurrence(arrays["X"]), run(model, arrays))
 
 
 @given(nodes())
@@ -96,6 +109,9 @@ LAYERS = [
     Elman(2, 3, "sigmoid"),
     Elman(2, 3, "relu"),
     LSTM(2, 3),
+    PeepholeLSTM(2, 3),
+    PeepholeLSTM(2, 3, "o"),
+    CoupledLSTM(2, 3),
     GRU(2, 3),
     GRU(2, 3, reset_after=True),
     GRU(2, 3, update_writes=True),

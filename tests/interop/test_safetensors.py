@@ -1,6 +1,7 @@
 """Parameters in safetensors files: every registered cell comes back, and what does not fit is refused."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tapegrad import pytree
 from tapegrad.cells import GRU, LSTM, Bidirectional, Cell, Elman, Parameter, Sequential, Stacked, State, variants
 from tapegrad.errors import DtypeError, FileError, ShapeError, StructureError
 from tapegrad.interop.onnx import Activation, OnnxLSTM, OnnxNode
-from tapegrad.interop.safetensors import FORMAT, describe, load, save
+from tapegrad.interop.safetensors import FORMAT, describe, load, load_torch, save, save_torch
 from tapegrad.training import save_checkpoint
 
 VARIANTS = [variant for kind in ("cell", "readout") for variant in variants(kind)]
@@ -205,3 +206,31 @@ def test_nothing_is_written_that_is_not_of_the_layer(tmp_path):
     with pytest.raises(StructureError, match="save: 'b_hn' is missing"):
         save(path, GRU(2, 3, True), ARRAYS)
     assert not path.exists()
+
+
+def test_state_dicts_of_torch(tmp_path):
+    rng = np.random.default_rng(0)
+    layer = Stacked((GRU(2, 3, reset_after=True), GRU(3, 3, reset_after=True)))
+    params = drawn(layer, rng)
+    save_torch(tmp_path / "file", layer, params, prefix="encoder.rnn")
+    arrays = load_file(tmp_path / "file")
+    assert arrays["encoder.rnn.weight_ih_l1"].shape == (9, 3)
+    assert load_torch(tmp_path / "file", prefix="encoder.rnn")[0] == layer
+    same(load_torch(tmp_path / "file", prefix="encoder.rnn")[1], params)
+    with pytest.raises(StructureError, match="'encoder.rnn'"):
+        load_torch(tmp_path / "file")
+    del arrays["encoder.rnn.bias_hh_l1"]
+    with pytest.raises(StructureError, match="bias_hh_l1"):
+        load_torch(written(tmp_path / "file", arrays), prefix="encoder.rnn")
+
+
+def test_arrays_of_a_dtype_that_numpy_lacks(tmp_path):
+    header = json.dumps({
+        "other": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]},
+        "rnn.weight": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]},
+    }).encode()  # fmt: skip
+    (tmp_path / "file").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    with pytest.raises(FileError, match="'other' has dtype BF16, which NumPy does not have; store it as F32"):
+        load(tmp_path / "file", GRU(2, 3))
+    with pytest.raises(StructureError, match="weight"):  # the other is not read
+        load_torch(tmp_path / "file", prefix="rnn")

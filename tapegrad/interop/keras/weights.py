@@ -58,7 +58,7 @@ def from_weights(layer: Any, weights: Sequence[Any] | Mapping[str, Any]) -> Any:
     True
     """
     named = _by_name(layer, weights)
-    if isinstance(layer, Bidirectional):
+    if type(layer) is Bidirectional:
         sides = {side: _params(getattr(layer, side), named[side], f"{side}/") for side in SIDES}
         _one_dtype(array for side in named.values() for array in side.values())
         return sides
@@ -90,7 +90,7 @@ def to_weights(layer: Any, params: Any, *, use_bias: bool = True) -> list[np.nda
     """
     _check_layer(layer, "to_weights")
     checked_params(layer, params, "to_weights")
-    if isinstance(layer, Bidirectional):
+    if type(layer) is Bidirectional:
         return [array for side in SIDES for array in _weights(getattr(layer, side), params[side], use_bias)]
     return _weights(layer, params, use_bias)
 
@@ -165,7 +165,7 @@ def _one_dtype(arrays: Any) -> None:
 
 
 def _check_layer(layer: Any, function: str) -> None:
-    cells = [getattr(layer, side) for side in SIDES] if isinstance(layer, Bidirectional) else [layer]
+    cells = [getattr(layer, side) for side in SIDES] if type(layer) is Bidirectional else [layer]
     for cell in cells:
         if type(cell) not in GATES:
             known = ", ".join(kind.__name__ for kind in GATES)
@@ -175,7 +175,7 @@ def _check_layer(layer: Any, function: str) -> None:
 def _by_name(layer: Any, weights: Any) -> dict[str, Any]:
     """The weights by name, in Bidirectional by direction and name."""
     _check_layer(layer, "from_weights")
-    sides = SIDES if isinstance(layer, Bidirectional) else ("",)
+    sides = SIDES if type(layer) is Bidirectional else ("",)
     found: dict[str, dict[str, np.ndarray]] = {side: {} for side in sides}
     if isinstance(weights, Mapping):
         for key, array in weights.items():

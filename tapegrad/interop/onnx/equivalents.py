@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapegrad.cells import GRU, LSTM, Bidirectional, Cell, Elman
+from tapegrad.cells import GRU, LSTM, Bidirectional, Cell, CoupledLSTM, Elman, PeepholeLSTM
 
 from ...errors import OptionError
 from ..named import checked_params
@@ -57,6 +57,19 @@ EQUIVALENTS: dict[type[Cell], Equivalent] = {
         lambda cell: {},
         lambda node: LSTM(node.input_size, node.hidden_size),
     ),
+    PeepholeLSTM: Equivalent(
+        OnnxLSTM,
+        {"i": "i", "f": "f", "g": "c", "o": "o"},
+        lambda cell: {"peepholes": True},
+        lambda node: PeepholeLSTM(node.input_size, node.hidden_size),
+        {f"p_{gate}": f"P_{gate}" for gate in "ifo"},
+    ),
+    CoupledLSTM: Equivalent(
+        OnnxLSTM,
+        {"i": "i", "g": "c", "o": "o"},
+        lambda cell: {"input_forget": True},
+        lambda node: CoupledLSTM(node.input_size, node.hidden_size),
+    ),
     GRU: Equivalent(
         OnnxGRU,
         {"r": "r", "z": "z", "n": "h"},
@@ -85,7 +98,8 @@ def to_node(layer: Any, params: Any, *, direction: str = "forward", layout: int 
     -------
     node : OnnxNode
     params : pytree as ``node.parameters()``
-        Where the standard has two biases and the layer has one, the second is 0.
+        Where the standard has two biases and the layer has one, the second is 0; so are peepholes that the layer
+        does not have, and the weights of a forget gate that is one minus the input gate.
 
     Raises
     ------
@@ -96,7 +110,7 @@ def to_node(layer: Any, params: Any, *, direction: str = "forward", layout: int 
     """
     if isinstance(layer, OnnxNode):
         return layer, checked_params(layer, params, "to_node")
-    if isinstance(layer, Bidirectional):
+    if type(layer) is Bidirectional:
         if layer.merge != "concatenate":
             raise OptionError(f"to_node: merge={layer.merge!r}; a node of ONNX only concatenates its two directions")
         checked_params(layer, params, "to_node")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from tapegrad.cells import Sequential, Stacked
 
 from ... import __version__
+from ...errors import OptionError
 from ...files import write_atomically
 from ..libraries import library
 from ..named import checked_params
@@ -33,12 +35,13 @@ def to_model(
     Parameters
     ----------
     layer : Cell, Bidirectional, Sequential, Stacked or OnnxNode
-        Elman, LSTM and GRU cells, the cells of :mod:`tapegrad.interop.onnx`, and layers made of these.
+        Elman, LSTM, PeepholeLSTM, CoupledLSTM and GRU cells, the cells of :mod:`tapegrad.interop.onnx`, and layers made
+        of these.
     params : pytree as ``layer.parameters()``
     layout : {0, 1}
-        Whether the batch comes first in the inputs and outputs.
+        Whether the batch comes first in the inputs and outputs. An OnnxNode has a layout of its own.
     direction : {"forward", "reverse"}
-        Of a cell.
+        Of cells.
     lengths : bool
         Whether the model has an input ``sequence_lens``.
     state : bool
@@ -65,6 +68,8 @@ def to_model(
     parts = [
         (name, *to_node(part, own, direction=direction, layout=layout)) for name, part, own in _parts(layer, params, "")
     ]
+    if len({node.layout for _, node, _ in parts}) > 1:
+        raise OptionError("to_model: the layers are nodes of layout 0 and of layout 1; make all of them with one")
     graph = _Graph(onnx, parts, lengths, state)
     opset = [onnx.helper.make_opsetid("", OPSET)]
     model = onnx.helper.make_model(graph.proto(), opset_imports=opset, ir_version=IR_VERSION)
@@ -94,10 +99,17 @@ def save(path: str | os.PathLike[str], layer: Any, params: Any, **options: Any) 
 
 def _parts(layer: Any, params: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
     """The layers that are nodes, from the bottom up, with their names and parameters."""
-    if not isinstance(layer, (Sequential, Stacked)):
+    if type(layer) not in (Sequential, Stacked):
         yield name, layer, params
         return
-    for number, part in enumerate(layer.layers if isinstance(layer, Sequential) else layer.cells):
+    (parts, _), *others = [(field.name, field.default) for field in dataclasses.fields(layer)]
+    for option, usual in others:
+        if getattr(layer, option) != usual:
+            raise OptionError(
+                f"to_model: {type(layer).__name__} has {option}={getattr(layer, option)!r}; only plain layers one "
+                "after the other are written"
+            )
+    for number, part in enumerate(getattr(layer, parts)):
         below = f"layer{number}"
         yield from _parts(part, params[below], f"{name}.{below}" if name else below)
 
