@@ -74,9 +74,14 @@ class Member:
         return []
 
     def line(self, width: int) -> str:
-        """The last equations, as many as fit into a line."""
+        """The last equations, as many as fit into a line; of several for one value the first."""
+        stated: dict[str, str] = {}
+        for line in self.equations:
+            equation = re.split(r"\s{2,}", line.strip())[0]
+            if " = " in equation:
+                stated.setdefault(equation.split(" = ")[0], equation)
         chosen = ""
-        for equation in reversed([re.split(r"\s{2,}", line.strip())[0] for line in self.equations if " = " in line]):
+        for equation in reversed(stated.values()):
             longer = f"{equation}; {chosen}" if chosen else equation
             if len(longer) > width:
                 break
