@@ -5,6 +5,7 @@ A cell that is registered has a page, and nothing else has to be done for it. Wh
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import matplotlib
 import numpy as np
 from sphinx.util import logging
 
+from tapegrad import cells
 from tapegrad.analysis import draw
 from tapegrad.commands.family import Member, family
 from tapegrad.errors import TapegradError
@@ -56,8 +58,8 @@ def table(members: list[Member]) -> str:
         rows = [member for member in members if member.room == room]
         lines = ["| cell | defined by | numbers learned | year |", "|---|---|---|---|"]
         for m in rows:
-            link, line = f"[{m.name}]({m.name}.md)", m.line(60) or "..."
-            lines.append(f"| {link} | {code(line)} | {formula(m.formula())} | {m.year or ''} |")
+            link, line = f"[{m.name}]({m.name}.md)", m.line(60)
+            lines.append(f"| {link} | {code(line) if line else ''} | {formula(m.formula())} | {m.year or ''} |")
         parts.append(f"## {ROOMS.get(room, room)}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
@@ -75,10 +77,10 @@ def formula(text: str) -> str:
 def page(member: Member) -> str:
     """The page of a cell."""
     first = next(iter(member.ways))
+    module = "tapegrad.cells" if getattr(cells, member.name, None) is member.cls else member.cls.__module__
     parts = [
         f"# {member.name}\n",
-        f"{member.summary}\n",
-        f"```{{eval-rst}}\n.. autoclass:: {member.cls.__module__}.{member.name}\n   :no-index:\n```\n",
+        f"```{{eval-rst}}\n.. autoclass:: {module}.{member.name}\n   :no-index:\n```\n",
     ]
     if picture(member):
         parts += ["## Folded\n", f"![{member.name}: a black square is a delay of one step]({member.name}.svg)\n"]
@@ -109,7 +111,7 @@ def derivation(cell: Any) -> str:
         found = derive(cell)
         parts = [f"## {title}\n\n$$\n{Equations(made).latex()}\n$$\n" for title, made in found.sections()]
         parts += [f"- {note}" for note in found.notes]
-        return "\n".join([*parts, "\n## Why its gradients vanish or explode\n", found.bound.markdown(), ""])
+        return "\n".join([*parts, "", re.sub("^#+", "##", found.bound.markdown()), ""])
     except TapegradError as error:
         return f"Its gradients are taken as any other's, but not printed: `{' '.join(str(error).split())}`.\n"
 
