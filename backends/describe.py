@@ -29,6 +29,8 @@ def describe(plan: Plan, taken: Iterable[str] = ()) -> str:
     lines = ["once, from the parameters:", *said.once()]
     for section, title in SAID.items():
         lines += [title, *said.lines(getattr(plan, section), 0)]
+    if said.graph.behind:
+        lines += ["once, from the sums:", *said.computed(said.graph.behind)]
     return "\n".join(lines)
 
 
@@ -49,8 +51,12 @@ class _Said:
 
     def once(self) -> list[str]:
         named = [slot for slot in self.constants if slot in self.names and slot not in self.numbers]
-        lines = [f"    {self.names[slot]} = {self.constants[slot]}" for slot in named]
-        for slot in self.graph.once:
+        return [f"    {self.names[slot]} = {self.constants[slot]}" for slot in named] + self.computed(self.graph.once)
+
+    def computed(self, slots: Sequence[int]) -> list[str]:
+        """What is done outside of the loop, operation by operation of the tape."""
+        lines = []
+        for slot in slots:
             node: Any = self.graph.tape.nodes[slot]
             given = [str(v) if s < 0 else self.names[s] for s, v in zip(node.slots, node.args, strict=True)]
             count = len(node.ans) if node.primitive.multiple else 1

@@ -145,6 +145,8 @@ class Graph:
         For each output of the step: ("value", id), ("fixed", slot), ("literal", number) or ("slot", slot).
     totals : dict of int to int
         The value of source "sum" for each slot whose sum over time is wanted.
+    once, behind : list of int
+        The slots of what is done before the loop, from the parameters, and behind it, from the sums over time.
     loops : list of InnerLoop
         By number; the first entry stands for the step.
     carries : list of Carry
@@ -174,6 +176,7 @@ class Graph:
         self.turned: dict[int, tuple[int, ...]] = {}
         self.results: list[tuple[str, Any]] = []
         self.once: list[int] = []
+        self.behind: list[int] = []
         self.still = set(tape.inputs[: step.params]) | set(tape.consts)
         states = tape.inputs[step.params : step.params + step.state]
         for slot in [*tape.inputs, *tape.consts]:

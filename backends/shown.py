@@ -71,7 +71,8 @@ def plan(function: Callable, *args: Any, gradient: bool = True) -> str:
     * ``next h = ...`` is the state of the next step, and ``output h = ...`` the output of this one;
     * ``keep h = ...`` is stored at each step for the backward loop, whose plan reads it as ``h``;
     * ``hold h = ...`` is stored at each step for what is done after the loop;
-    * ``a += ...`` adds to what is there, and ``dW += ...  (over rows and time)`` makes up a sum over time;
+    * ``a += ...`` adds to what is there, and ``dW += ...  (over rows and time)`` makes up a sum over time, from which
+      what stands under ``once, from the sums`` is computed when the loop has ended;
     * ``dh`` is the derivative of the loss with respect to ``h``. Where h is a state and an output, ``dh`` is what comes
       from later steps, ``dh here`` what comes from the output of this step, and ``dh kept``, in second derivatives,
       what comes from the backward loop that read h.

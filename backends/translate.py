@@ -43,7 +43,7 @@ def translate(step: Step) -> Graph:
                 graph.still.add(slot + i)
                 graph.bind(slot + i, graph.new_value(slot + i, "fixed"))
         elif slot in graph.rows.summed and any(s in graph.rows.summed for s in node.slots):
-            continue  # linear in sums: done once, behind the loop
+            graph.behind.append(slot)  # linear in sums: done once
         else:
             with graph.within(graph.inside.get(slot, 0)):
                 maker.node(slot, node)

@@ -64,6 +64,13 @@ _fitting: Bounded[Any, tuple[int, np.dtype]] = Bounded()
 def checked(layer: Layer, params: Any, xs: Any, state: Any) -> Any:
     """The state that a call of a layer starts from, when the arguments fit: the given one, or its initial state.
 
+    Parameters
+    ----------
+    layer : Layer
+    params, state : pytrees
+    xs : pytree
+        Without the noise of a noisy layer, which may be for another number of steps.
+
     Raises
     ------
     StructureError, ShapeError, DtypeError
@@ -78,7 +85,7 @@ def checked(layer: Layer, params: Any, xs: Any, state: Any) -> Any:
             pass  # said below in the words of the layer
     found = _fitting.get(key)
     if found is None:
-        found = check_call(layer, params, xs, state)
+        found = check_call(layer, params, xs, state, noise=False)
         if key is not None and not any(part.weak for part in key[1:]):
             _fitting.keep(key, found)
     return layer.initial_state(*found) if state is None else state

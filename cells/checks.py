@@ -44,10 +44,13 @@ def specification(cell: Layer) -> Specification:
     return Specification(tuple(pytree.paths(declared)), tuple(leaves), structure)
 
 
-def check_call(cell: Layer, params: Any, xs: Any, state: Any) -> tuple[int, np.dtype]:
-    """The batch size and the floating dtype of a call; raises when its arguments do not fit."""
+def check_call(cell: Layer, params: Any, xs: Any, state: Any, *, noise: bool = True) -> tuple[int, np.dtype]:
+    """The batch size and the floating dtype of a call; raises when its arguments do not fit.
+
+    Without ``noise`` xs is what a noisy cell is given beside its noise.
+    """
     dtype = check_params(cell, params)
-    batch, dtype = check_inputs(cell, xs, dtype)
+    batch, dtype = check_inputs(cell, xs, dtype, cell.inputs() if noise else data_inputs(cell))
     if state is not None:
         check_state(cell, state, batch, dtype)
     return batch, dtype
@@ -101,9 +104,14 @@ def _names_differ(params: Any, structure: pytree.Structure, spec: Specification)
 # ---- inputs ----
 
 
-def check_inputs(cell: Layer, xs: Any, dtype: np.dtype | None) -> tuple[int, np.dtype]:
-    """The batch size of ``xs``, and the floating dtype of the call."""
-    declared = cell.inputs()
+def data_inputs(layer: Layer) -> Any:
+    """What a layer takes beside noise: ``inputs()``, or the first of the pair that a noisy layer declares."""
+    wanted = layer.inputs()
+    return wanted[0] if layer.noisy and wanted is not None else wanted
+
+
+def check_inputs(cell: Layer, xs: Any, dtype: np.dtype | None, declared: Any) -> tuple[int, np.dtype]:
+    """The batch size of ``xs``, and the floating dtype of the call; ``declared`` is what xs should be."""
     leaves, structure = pytree.flatten(xs)
     if declared is None:
         specs: list[Input | None] = [None] * len(leaves)

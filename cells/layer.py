@@ -78,7 +78,21 @@ class Layer:
         size = getattr(self, "input_size", None)
         return None if size is None else Input((size,))
 
+    def output_lengths(self, lengths: Any) -> Any:
+        """How many steps come out, for the numbers of steps that go in: as many, unless a layer says otherwise."""
+        return lengths
+
     # ---- what follows from it ----
+
+    @property
+    def noisy(self) -> bool:
+        """Whether it takes noise beside its input, ``xs = (xs, noise)``: whether it has a method ``noise``.
+
+        ``noise(rng, steps, batch, dtype=np.float32, training=True)`` draws that of one call, a pytree of arrays
+        (steps, batch, ...); without ``training`` it gives the value that the noise has in the mean. A network has the
+        method for its parts, and is noisy when one of them is.
+        """
+        return hasattr(type(self), "noise")
 
     @property
     def parameter_count(self) -> int:

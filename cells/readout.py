@@ -7,6 +7,7 @@ import numpy as np
 from tapegrad.errors import ShapeError
 from tapegrad.functions import sigmoid, softmax
 
+from .activations import ACTIVATIONS, check_activation
 from .base import Cell
 from .checks import check_params, describe
 from .registry import register
@@ -101,3 +102,36 @@ class SoftmaxReadout(Readout):
 
     def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
         return state, softmax(x @ params["W_hy"] + params["b_y"])
+
+
+@register(kind="readout")
+class Dense(Readout):
+    """A feedforward layer, y = phi(h W_hy + b_y): what makes the way into a cell, out of it, or its transition deep.
+
+    Parameters
+    ----------
+    input_size, output_size : int
+    activation : {"tanh", "sigmoid", "relu", "identity"}
+        phi.
+
+    References
+    ----------
+    Pascanu, Gulcehre, Cho & Bengio 2014, "How to construct deep recurrent neural networks", section 3.3.
+
+    Examples
+    --------
+    A deep output (DO-RNN): ``Stacked((Elman(8, 32), Dense(32, 16), SoftmaxReadout(16, 5)))``. A deep input:
+    ``Stacked((Dense(8, 16), Elman(16, 32)))``. A deep transition: :class:`DeepTransition`.
+    """
+
+    source = "Pascanu, Gulcehre, Cho & Bengio 2014, section 3.3"
+
+    activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_activation("Dense", "activation", self.activation)
+
+    def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
+        phi = ACTIVATIONS[self.activation]
+        return state, phi(x @ params["W_hy"] + params["b_y"])

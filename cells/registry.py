@@ -11,13 +11,14 @@ import numpy as np
 
 from tapegrad.errors import OptionError
 
-from .base import Cell
+from .layer import Layer
 
-C = TypeVar("C", bound=type[Cell])
-Builder = Callable[[np.random.Generator], Cell]
+C = TypeVar("C", bound=type[Layer])
+Builder = Callable[[np.random.Generator], Any]
 
-KINDS = ("cell", "readout")
-_REGISTRY: dict[str, tuple[str, type[Cell], tuple[Variant, ...]]] = {}
+KINDS = ("cell", "readout", "layer")
+
+_REGISTRY: dict[str, tuple[str, type[Any], tuple[Variant, ...]]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Variant:
 
     __pytree_leaf__ = True
 
-    cell: type[Cell]
+    cell: type[Any]
     label: str
     builder: Builder = dataclasses.field(repr=False)
 
-    def build(self, rng: np.random.Generator) -> Cell:
+    def build(self, rng: np.random.Generator) -> Any:
         """A small cell of this variant with random sizes."""
         return self.builder(rng)
 
@@ -59,7 +60,9 @@ def register(
         From a label to the options that differ, or to a function ``rng -> cell``. Options
         that end in ``_size`` and are not given are drawn at random, all different. By default one variant
         with all other options at their defaults.
-    kind : {"cell", "readout"}
+    kind : {"cell", "readout", "layer"}
+        A layer is what is no recurrent cell and no readout: what runs both ways in time, drops elements, or gives other
+        numbers of steps.
 
     Raises
     ------
@@ -89,11 +92,11 @@ def register(
     return enter
 
 
-def _sized(cls: type[Cell], options: dict[str, Any]) -> Builder:
+def _sized(cls: type[Any], options: dict[str, Any]) -> Builder:
     sizes = [field.name for field in dataclasses.fields(cls) if field.name.endswith("_size")]
     sizes = [name for name in sizes if name not in options]
 
-    def build(rng: np.random.Generator) -> Cell:
+    def build(rng: np.random.Generator) -> Any:
         # All different, so that weights laid out the wrong way round do not fit by chance.
         drawn = rng.permutation(np.arange(1, len(sizes) + 5))[: len(sizes)].tolist()
         return cls(**dict(zip(sizes, drawn, strict=True)), **options)
@@ -101,8 +104,8 @@ def _sized(cls: type[Cell], options: dict[str, Any]) -> Builder:
     return build
 
 
-def cells(kind: str = "cell") -> tuple[type[Cell], ...]:
-    """The registered classes: recurrent cells, or with ``kind="readout"`` the readouts.
+def cells(kind: str = "cell") -> tuple[type[Any], ...]:
+    """The registered classes: recurrent cells, or with ``kind="readout"`` the readouts, with ``"layer"`` the layers.
 
     >>> "LSTM" in [cell.__name__ for cell in cells()]
     True
@@ -126,8 +129,8 @@ def _check_kind(name: str, kind: str) -> None:
         raise OptionError(f"{name}: kind={kind!r}, expected {' or '.join(map(repr, KINDS))}")
 
 
-def find(name: str) -> type[Cell]:
-    """The registered class of this name, in whatever case.
+def find(name: str) -> type[Any]:
+    """The registered cell or readout of this name, in whatever case.
 
     ``tapegrad cells`` prints all of them. A class of yours is there once the module that registers it was imported.
 
@@ -141,15 +144,15 @@ def find(name: str) -> type[Cell]:
     >>> find("lstm").__name__
     'LSTM'
     """
+    known = {key: cls for key, (kind, cls, _) in _REGISTRY.items() if kind != "layer"}
     try:
-        return _REGISTRY[str(name).lower()][1]
+        return known[str(name).lower()]
     except KeyError:
-        raise OptionError(f"find: no cell is called {name!r}; {_remedy(str(name))}") from None
+        raise OptionError(f"find: no cell is called {name!r}; {_remedy(str(name), known)}") from None
 
 
-def _remedy(name: str) -> str:
+def _remedy(name: str, known: Mapping[str, type[Any]]) -> str:
     """What to say about a name that there is not."""
-    known = {key: cls.__name__ for key, (_, cls, _) in sorted(_REGISTRY.items())}
-    if near := [known[key] for key in difflib.get_close_matches(name.lower(), known, 3)]:
+    if near := [known[key].__name__ for key in difflib.get_close_matches(name.lower(), known, 3)]:
         return f"near it is {', '.join(near)}; `tapegrad cells` lists them all"
-    return f"give one of {', '.join(sorted(known.values()))}, or register yours"
+    return f"give one of {', '.join(sorted(cls.__name__ for cls in known.values()))}, or register yours"

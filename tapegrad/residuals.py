@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Elementwise work that costs about as much as reading its result from memory would.
 CHEAP = frozenset(
-    "add subtract multiply negative maximum minimum absolute sign where cast equal less less_equal logical_and "
+    "add subtract multiply divide negative maximum minimum absolute sign where cast equal less less_equal logical_and "
     "logical_or logical_not stop_gradient".split()
 )
 

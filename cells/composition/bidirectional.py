@@ -11,8 +11,12 @@ from tapegrad import pytree
 from tapegrad.errors import OptionError, ShapeError
 
 from ..calls import checked
+from ..checks import data_inputs
+from ..gated import GRU
 from ..layer import Layer
-from .joining import checked_layer
+from ..registry import register
+from ..simple import Elman
+from .joining import checked_layer, drawn, given, noise_inputs, size_of, taken_apart
 
 MERGES: dict[str, Callable[[Any, Any], Any]] = {
     "concatenate": lambda a, b: np.concatenate([a, b], axis=-1),
@@ -22,6 +26,17 @@ MERGES: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+def _two(rng: np.random.Generator) -> Bidirectional:
+    m, n, k = rng.permutation(np.arange(1, 5))[:3].tolist()
+    return Bidirectional(GRU(m, n), Elman(m, k))
+
+
+def _summed(rng: np.random.Generator) -> Bidirectional:
+    m, n = rng.permutation(np.arange(1, 5))[:2].tolist()
+    return Bidirectional(Elman(m, n), Elman(m, n), merge="mean")
+
+
+@register(kind="layer", variants={"": _two, "mean": _summed})
 class Bidirectional(Layer):
     """A layer that runs forwards in time and one that runs backwards, with their outputs put together.
 
@@ -81,7 +96,7 @@ class Bidirectional(Layer):
             raise OptionError(f"Bidirectional: merge={self.merge!r}, expected one of {', '.join(MERGES)}")
         for name in ("forward", "backward"):
             checked_layer("Bidirectional", name, getattr(self, name))
-        wanted = self.forward.inputs(), self.backward.inputs()
+        wanted = data_inputs(self.forward), data_inputs(self.backward)
         if None not in wanted and wanted[0] != wanted[1]:
             raise ShapeError(
                 f"Bidirectional: forward, {self.forward!r}, takes {wanted[0]}, and backward, "
@@ -94,8 +109,12 @@ class Bidirectional(Layer):
                 "one hidden_size, or write merge='concatenate'"
             )
 
+    @property
+    def _layers(self) -> tuple[Layer, Layer]:
+        return self.forward, self.backward
+
     def _sizes(self) -> tuple[int | None, int | None]:
-        return getattr(self.forward, "output_size", None), getattr(self.backward, "output_size", None)
+        return size_of(self.forward), size_of(self.backward)
 
     @property
     def output_size(self) -> int | None:
@@ -110,9 +129,23 @@ class Bidirectional(Layer):
     def state(self) -> tuple[Any, Any]:
         return self.forward.state(), self.backward.state()
 
+    @property
+    def noisy(self) -> bool:
+        return self.forward.noisy or self.backward.noisy
+
+    def noise(
+        self, rng: np.random.Generator, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
+    ) -> tuple[Any, ...]:
+        """The noise of a call: that of the forward and that of the backward layer, None for one that takes none."""
+        return drawn(self._layers, rng, steps, batch, dtype, training)
+
+    def output_lengths(self, lengths: Any) -> Any:
+        return self.forward.output_lengths(lengths)
+
     def inputs(self) -> Any:
-        wanted = self.forward.inputs()
-        return self.backward.inputs() if wanted is None else wanted
+        wanted = data_inputs(self.forward)
+        wanted = data_inputs(self.backward) if wanted is None else wanted
+        return (wanted, (noise_inputs(self.forward), noise_inputs(self.backward))) if self.noisy else wanted
 
     def __call__(
         self,
@@ -147,11 +180,13 @@ class Bidirectional(Layer):
         StructureError, ShapeError, DtypeError
             When params, state and xs do not fit the layer or each other.
         """
+        xs, noise = taken_apart(self, xs)
         state = checked(self, params, xs, state)
+        own = [given(layer, xs, None if noise is None else noise[i]) for i, layer in enumerate(self._layers)]
         options = {"lengths": lengths, "checkpoint": checkpoint, "backend": backend}
         other = None if reset is None else _other_side(np.asarray(reset), reverse)
-        f, yf = self.forward(params["forward"], xs, state[0], reset=reset, reverse=reverse, **options)
-        b, yb = self.backward(params["backward"], xs, state[1], reset=other, reverse=not reverse, **options)
+        f, yf = self.forward(params["forward"], own[0], state[0], reset=reset, reverse=reverse, **options)
+        b, yb = self.backward(params["backward"], own[1], state[1], reset=other, reverse=not reverse, **options)
         return (f, b), pytree.map(MERGES[self.merge], yf, yb)
 
 

@@ -1,13 +1,23 @@
-"""What compositions ask of their parts."""
+"""What compositions ask of their parts, and the noise that these take."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from tapegrad.errors import OptionError, ShapeError
+import numpy as np
 
+from tapegrad import pytree
+from tapegrad.errors import OptionError, ShapeError, StructureError
+from tapegrad.masks import Masks
+from tapegrad.primitives.registry import shape_of
+from tapegrad.signatures import flat
+
+from ..checks import data_inputs
 from ..layer import Layer
 from ..specs import Input
+
+# ---- parts ----
 
 
 def checked_layer(name: str, part: str, layer: Any) -> None:
@@ -28,9 +38,82 @@ def checked_sequence(name: str, option: str, layers: Any, kind: type[Layer], wor
 
 def check_fits(name: str, number: int, layer: Layer, shape: tuple[int, ...], below: str) -> None:
     """Raises when a layer does not take inputs of ``shape``; ``below`` says where they come from."""
-    wanted = layer.inputs()
+    wanted = data_inputs(layer)
     if isinstance(wanted, Input) and wanted.shape != shape:
         raise ShapeError(
             f"{name}: layer {number}, {layer!r}, takes inputs of shape {wanted.shape}, but {below} {shape}; make "
             f"layer {number} with input_size={shape[-1] if shape else 1}"
         )
+
+
+def size_of(layer: Layer) -> int | None:
+    """The length of a layer's output vectors, where it tells."""
+    return getattr(layer, "output_size", None)
+
+
+def input_size_of(layer: Layer) -> int | None:
+    """The length of the vectors that a layer takes; None when it takes something else, or does not tell."""
+    wanted = data_inputs(layer)
+    return wanted.shape[0] if isinstance(wanted, Input) and len(wanted.shape) == 1 else None
+
+
+# ---- noise ----
+
+
+def noise_inputs(layer: Layer) -> Any:
+    """What a layer declares about its noise; None when it takes none."""
+    return layer.inputs()[1] if layer.noisy else None
+
+
+def given(layer: Layer, x: Any, noise: Any) -> Any:
+    """The input of a layer: with its noise, where it takes any."""
+    return (x, noise) if layer.noisy else x
+
+
+def taken_apart(layer: Layer, xs: Any) -> tuple[Any, Any]:
+    """Inputs and noise of a network's xs; of one that is not noisy, all is input.
+
+    Raises
+    ------
+    StructureError
+        When a noisy network is not given a pair.
+    """
+    if not layer.noisy:
+        return xs, None
+    if not isinstance(xs, (tuple, list)) or len(xs) != 2:
+        raise StructureError(
+            f"{layer!r}: xs is a {type(xs).__name__}, expected a pair, (xs, noise); draw the noise with "
+            "layer.noise(rng, steps, batch), and for evaluation with training=False"
+        )
+    return xs[0], xs[1]
+
+
+def drawn(
+    layers: Sequence[Layer], rng: np.random.Generator, steps: int, batch: int, dtype: Any, training: bool
+) -> tuple[Any, ...]:
+    """The noise of each layer in turn, with None for those that take none; all for the same number of steps."""
+    return tuple(layer.noise(rng, steps, batch, dtype, training) if layer.noisy else None for layer in layers)  # type: ignore[attr-defined]
+
+
+# ---- rows ----
+
+
+def valid_lengths(xs: Any, lengths: Any) -> np.ndarray:
+    """The numbers of steps of each row: those given, once they fit, or all.
+
+    Raises
+    ------
+    ShapeError, TracingError
+        When they are not one plain integer for each row, from 0 to the number of steps.
+    """
+    steps, rows = shape_of(pytree.leaves(xs)[0])[:2]
+    if lengths is None:
+        return np.full(rows, steps)
+    found = Masks(flat(xs, "xs"), flat(None, "state"), lengths, None).lengths
+    assert found is not None
+    return found
+
+
+def aligned(mask: Any, leaf: Any) -> Any:
+    """A mask of rows with the axes that it lacks."""
+    return np.reshape(mask, (*shape_of(mask), *(1,) * (len(shape_of(leaf)) - len(shape_of(mask)))))

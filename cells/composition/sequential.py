@@ -6,17 +6,41 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
+from tapegrad import pytree
+
 from ..base import Cell
 from ..calls import checked
+from ..checks import data_inputs
 from ..layer import Layer
-from .joining import check_fits, checked_sequence
+from ..readout import Linear
+from ..registry import register
+from ..simple import Elman
+from .bidirectional import Bidirectional
+from .dropout import Dropout
+from .joining import check_fits, checked_sequence, drawn, given, noise_inputs, size_of, taken_apart
+from .resampling import Subsampling
 from .stacked import Stacked
 
 
+def _cells(rng: np.random.Generator) -> Sequential:
+    a, b, c, d = rng.permutation(np.arange(1, 6))[:4].tolist()
+    return Sequential((Elman(a, b), Elman(b, c), Linear(c, d)))
+
+
+def _network(rng: np.random.Generator) -> Sequential:
+    a, b, c, d = rng.permutation(np.arange(1, 5)).tolist()
+    both = Bidirectional(Elman(a, b), Elman(a, c))
+    return Sequential((both, Dropout(b + c, 0.3), Subsampling(b + c, 2), Elman(b + c, d), Linear(d, 2)))
+
+
+@register(kind="layer", variants={"cells": _cells, "network": _network})
 class Sequential(Layer):
     """Layers one after the other: each takes the whole output sequence of the one before.
 
-    Neighbours that are cells run in one loop, as a :class:`Stacked`; other layers run when the one before has ended.
+    Neighbours that are cells run in one loop, as a :class:`Stacked`, as far as their weights fit into a cache; other
+    layers run when the one before has ended.
 
     Parameters
     ----------
@@ -33,7 +57,10 @@ class Sequential(Layer):
     Notes
     -----
     Parameters: ``{"layer0": ..., "layer1": ...}``. State: a tuple of the states of the layers. Output: that of the
-    last layer.
+    last layer. A layer may give another number of steps than it takes (:class:`Pooling`, :class:`Subsampling`,
+    :class:`Feedback`); ``lengths`` follow, and ``output_lengths(lengths)`` tells what comes out.
+
+    With a noisy layer among them (:class:`Dropout`) xs is ``(xs, noise)``, where ``noise`` is what :meth:`noise` draws.
 
     Examples
     --------
@@ -54,13 +81,32 @@ class Sequential(Layer):
         object.__setattr__(self, "layers", checked_sequence("Sequential", "layers", self.layers, Layer, "layer"))
         super().__post_init__()
         for number, (before, layer) in enumerate(pairwise(self.layers), 1):
-            size = getattr(before, "output_size", None)
+            size = size_of(before)
             if size is not None:
                 check_fits("Sequential", number, layer, (size,), f"layer {number - 1}, {before!r}, gives")
 
     @property
     def output_size(self) -> int | None:
-        return getattr(self.layers[-1], "output_size", None)
+        return size_of(self.layers[-1])
+
+    def output_lengths(self, lengths: Any) -> Any:
+        for layer in self.layers:
+            lengths = layer.output_lengths(lengths)
+        return lengths
+
+    @property
+    def noisy(self) -> bool:
+        return any(layer.noisy for layer in self.layers)
+
+    def noise(
+        self, rng: np.random.Generator, steps: int, batch: int, dtype: Any = np.float32, training: bool = True
+    ) -> tuple[Any, ...]:
+        """The noise of a call: that of each layer, for as many steps as reach it, None where it takes none."""
+        found: list[Any] = []
+        for layer in self.layers:
+            found += drawn((layer,), rng, steps, batch, dtype, training)
+            steps = int(layer.output_lengths(steps))
+        return tuple(found)
 
     def parameters(self) -> dict[str, Any]:
         return {f"layer{number}": layer.parameters() for number, layer in enumerate(self.layers)}
@@ -69,7 +115,8 @@ class Sequential(Layer):
         return tuple(layer.state() for layer in self.layers)
 
     def inputs(self) -> Any:
-        return self.layers[0].inputs()
+        wanted = data_inputs(self.layers[0])
+        return (wanted, tuple(noise_inputs(layer) for layer in self.layers)) if self.noisy else wanted
 
     def __call__(
         self,
@@ -104,33 +151,49 @@ class Sequential(Layer):
         StructureError, ShapeError, DtypeError
             When params, state and xs do not fit the layers or each other.
         """
+        xs, noise = taken_apart(self, xs)
+        noise = (None,) * len(self.layers) if noise is None else noise
         state = checked(self, params, xs, state)
-        options = {"lengths": lengths, "reset": reset, "reverse": reverse, "checkpoint": checkpoint, "backend": backend}
+        options = {"reset": reset, "reverse": reverse, "checkpoint": checkpoint, "backend": backend}
         states: list[Any] = []
         for first, layer, joined in _loops(self.layers):
             if joined:
-                numbers = range(len(layer.cells))
-                own = {f"layer{n}": params[f"layer{first + n}"] for n in numbers}
-                new, xs = layer(own, xs, tuple(state[first + n] for n in numbers), **options)
+                numbers = range(first, first + len(layer.cells))
+                own = {f"layer{n - first}": params[f"layer{n}"] for n in numbers}
+                xs = given(layer, xs, noise[numbers.start : numbers.stop])
+                new, xs = layer(own, xs, tuple(state[n] for n in numbers), lengths=lengths, **options)
                 states += new
             else:
-                new, xs = layer(params[f"layer{first}"], xs, state[first], **options)
+                xs = given(layer, xs, noise[first])
+                new, xs = layer(params[f"layer{first}"], xs, state[first], lengths=lengths, **options)
                 states.append(new)
+            lengths = lengths if lengths is None else layer.output_lengths(lengths)
         return tuple(states), xs
+
+
+# A loop goes over the weights of all its cells at every step. While these stay in a core's second cache, of 1 MiB say,
+# one loop for all is as fast as one for each, or faster by what a call costs; beyond, each had better go by itself.
+WEIGHTS = 300_000
 
 
 @lru_cache(maxsize=256)
 def _loops(layers: tuple[Layer, ...]) -> tuple[tuple[int, Any, bool], ...]:
-    """What is run one after the other: the number of its first layer, a layer, and whether that joins several."""
+    """What is run one after the other: the number of its first layer, a layer, and whether that joins cells."""
     loops: list[tuple[int, Any, bool]] = []
     number = 0
     while number < len(layers):
-        end = number
+        end, weights = number, 0
         while end < len(layers) and isinstance(layers[end], Cell):
+            weights += _carried(layers[end])
+            if end > number and _carried(layers[end]) and weights > WEIGHTS:
+                break
             end += 1
-        if end > number:
-            loops.append((number, Stacked(layers[number:end]), True))
-        else:
-            loops.append((number, layers[number], False))
+        joined = end > number
+        loops.append((number, Stacked(layers[number:end]) if joined else layers[number], joined))
         number = max(end, number + 1)
     return tuple(loops)
+
+
+def _carried(layer: Layer) -> int:
+    """The parameters of a cell that has a state. What has none, a readout say, is computed for many steps at once."""
+    return layer.parameter_count if pytree.leaves(layer.state()) else 0

@@ -99,11 +99,13 @@ class GRUD(Cell):
     def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
         h, d = state
         m, delta, x = x["m"], x["delta"], x["x"]
-        xbar = np.asarray(self.means or [0.0] * self.input_size, d.dtype)
+        xbar = None if self.means is None else np.asarray(self.means, d.dtype)
+        seen = x if xbar is None else x - xbar
         gamma_x = np.exp(-relu(params["w_dx"] * delta + params["b_dx"]))
         gamma_h = np.exp(-relu(delta @ params["W_dh"] + params["b_dh"]))
-        d = m * (x - xbar) + (1 - m) * d
-        xhat = xbar + m * (x - xbar) + (1 - m) * gamma_x * d
+        d = m * seen + (1 - m) * d
+        xhat = m * seen + (1 - m) * gamma_x * d
+        xhat = xhat if xbar is None else xbar + xhat
         k = gamma_h * h
         r = sigmoid(xhat @ params["W_xr"] + k @ params["W_hr"] + m @ params["W_mr"] + params["b_r"])
         z = sigmoid(xhat @ params["W_xz"] + k @ params["W_hz"] + m @ params["W_mz"] + params["b_z"])

@@ -1,4 +1,4 @@
-"""How fast arrays pass through memory that no cache holds, measured."""
+"""How fast arrays pass through memory, or through the cache that holds them, measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIZE = 64 << 20  # bytes of an array: several times what the caches of a desktop
 ROUNDS = 12
 
 
-def memory_bandwidth(threads: int = 1) -> float:
+def memory_bandwidth(threads: int = 1, size: int | None = None) -> float:
     """Measure how many bytes so many threads read and write in a second, as they multiply an array by a number.
 
     Each thread has arrays of its own. The best of several rounds is taken, so that other programs matter little.
@@ -19,6 +19,8 @@ def memory_bandwidth(threads: int = 1) -> float:
     Parameters
     ----------
     threads : int
+    size : int, optional
+        Bytes of an array, of which each thread has two; so many that no cache holds them by default.
 
     Returns
     -------
@@ -29,9 +31,10 @@ def memory_bandwidth(threads: int = 1) -> float:
     ----------
     McCalpin 1995, "Memory bandwidth and machine balance in current high performance computers": the kernel "scale".
     """
-    pairs = [(np.ones(SIZE // 4, np.float32), np.zeros(SIZE // 4, np.float32)) for _ in range(threads)]
+    size = SIZE if size is None else size
+    pairs = [(np.ones(size // 4, np.float32), np.zeros(size // 4, np.float32)) for _ in range(threads)]
     best = min(_round(pairs) for _ in range(ROUNDS))
-    return 2 * SIZE * threads / best / 1e9
+    return 2 * size * threads / best / 1e9
 
 
 def _round(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:

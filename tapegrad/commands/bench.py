@@ -3,6 +3,7 @@
     tape     the eager tape against HIPS autograd (needs the package autograd)
     cells    cells over sequences, forward and backward, against torch, JAX and mygrad (needs what it is timed against)
     derive   the equations of cells with more and more gates
+    family   every registered cell, compiled, against its own roofline and the LSTM's
     loop     what a compiled loop costs beside its arithmetic: calls, first calls, length, memory, spelling, threads
 
 Contenders take turns in one process, and their results are compared before they are timed.
@@ -34,6 +35,17 @@ TABLE = (
 )
 
 
+FAMILY_SHAPES = "100,32,64,128;200,64,1,128"
+
+FAMILY = (
+    "Outputs and the gradients of all parameters, in float32. For each cell: the median time, what its products, its "
+    "functions of elements, its simple arithmetic and its passage through memory take at the rates that the machine "
+    "reaches, all measured here and in milliseconds; the roof, which is their sum; the fraction of it that is reached; "
+    "the fraction that the LSTM reached in the same rounds; and how many times nearer the LSTM came. All sizes beside "
+    "the input's are H. Times of one thread are the processor's."
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``tapegrad bench``."""
     suites = parser.add_subparsers(dest="suite", metavar="SUITE", required=True)
@@ -44,9 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     loop = suites.add_parser("loop", help="what a compiled loop costs beside its arithmetic")
     loop.add_argument("--parts", default=PARTS, metavar="NAMES", help=f"of {PARTS.replace(',', ', ')} [all]")
     loop.add_argument("--rounds", type=integer(1, 10_000), default=9, metavar="N", help="times each is measured [9]")
+    family = suites.add_parser("family", help="every registered cell against its own roofline", description=FAMILY)
+    _add_family(family)
     derive = suites.add_parser("derive", help="the equations of cells with more and more gates")
     derive.add_argument("--rounds", type=integer(1, 10_000), default=5, metavar="N", help="times each is derived [5]")
-    for suite in (cells, loop):
+    for suite in (cells, loop, family):
         suite.add_argument(
             "--patience",
             type=number(0, 1e6),
@@ -55,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="seconds for each comparison to wait while other programs run, and to measure again what they "
             "disturbed [0]",
         )
-    for suite in (tape, cells, loop, derive):
+    for suite in (tape, cells, loop, family, derive):
         suite.add_argument("--json", metavar="FILE", help="write the figures here too")
 
 
@@ -73,7 +87,7 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
         "--peers",
         default="all",
         metavar="NAMES",
-        help="of torch (its layers), torch_custom, torch_module (this project's, as a module of torch), jax, mygrad; all "
+        help="of torch (its layers), torch_custom, torch_module (this project, as a module of torch), jax, mygrad; all "
         "that are installed, or none [all]",
     )
     add("--threads", type=integer(1, 1024), metavar="N", help="of everybody [as many as there are processors]")
@@ -101,9 +115,19 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_family(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--cells", metavar="NAMES", help="registered variants, or classes with all of theirs [all]")
+    add("--cell", action="append", default=[], metavar="NAME", help="a cell of yours, module:Class or path.py:Class")
+    add("--shapes", default=FAMILY_SHAPES, metavar="T,B,I,H;...", help=f"steps, rows, inputs, units [{FAMILY_SHAPES}]")
+    add("--threads", type=integer(1, 1024), default=1, metavar="N", help="how many [1]")
+    add("--rounds", type=integer(1, 10_000), default=5, metavar="N", help="times each is measured [5]")
+    add("--quick", action="store_true", help="two rounds at the shape 8,4,6,16: to see that all can be measured")
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit status."""
-    return {"tape": _tape, "cells": _cells, "loop": _loop, "derive": _derive}[args.suite](args)
+    return {"tape": _tape, "cells": _cells, "loop": _loop, "family": _family, "derive": _derive}[args.suite](args)
 
 
 def _tape(args: argparse.Namespace) -> int:
@@ -169,6 +193,27 @@ def _loop(args: argparse.Namespace) -> int:
             print(f"{name}: {(PARTS[name].__doc__ or '').strip()}\n{table(found[name])}", flush=True)
             _write(args.json, lambda: as_json(found))
     return 0
+
+
+def _family(args: argparse.Namespace) -> int:
+    """Status 1 when a compiled cell computes something else than the reference."""
+    from ..benchmarks.family import measure, members
+    from ..benchmarks.loop import as_json, heading, table
+    from ..benchmarks.threads import limited
+    from ..benchmarks.work import parse_shapes
+
+    shapes = parse_shapes("8,4,6,16" if args.quick else args.shapes)
+    chosen, rows = members(args.cells, args.cell), []
+    with limited(args.threads):
+        print(heading(args.threads))
+        for shape in shapes:
+            for name, make in chosen.items():
+                _progress(f"{name} {shape}")
+                rows.append(measure(name, make, shape, 2 if args.quick else args.rounds, args.threads, args.patience))
+                _write(args.json, lambda: as_json({"family": rows}))
+    _progress("")
+    print(table(rows))
+    return int(any("WRONG" in row["notes"] for row in rows))
 
 
 def _derive(args: argparse.Namespace) -> int:

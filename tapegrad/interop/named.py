@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from tapegrad.cells import Layer
 from .. import pytree
 from ..errors import DtypeError, ShapeError, StructureError
 
-__all__ = ["checked_params", "named", "names", "unnamed"]
+__all__ = ["checked_params", "named", "names", "option_names", "unnamed"]
 
 _INDEX = re.compile(r"\[(\d+)\]")
 
@@ -97,6 +98,11 @@ def unnamed(layer: Layer, arrays: Mapping[str, Any], function: str, keys: Mappin
                 f"{function}: {key!r} has dtype {array.dtype} and {first[0]!r} has {first[1]}; expected one dtype"
             )
     return pytree.structure(layer.parameters()).unflatten([arrays[name] for name in declared])
+
+
+def option_names(value: Any) -> list[str]:
+    """The names of the options of a layer, or of the fields of another dataclass."""
+    return [field.name for field in dataclasses.fields(value)]
 
 
 def checked_params(layer: Layer, params: Any, function: str) -> Any:

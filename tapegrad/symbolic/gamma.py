@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from sympy import Add, Basic, Expr, ImmutableMatrix, S, Symbol, oo, sqrt
 
 from .counterexample import Counterexample
@@ -22,7 +23,7 @@ from .equations import at_time
 from .expressions import TIME, Value, replaced
 from .gamma_numbers import bound_of, radius
 from .jacobians import Partial
-from .norms import Norms
+from .norms import Norms, root_above
 from .paths import Path, path
 from .ranges import Ranges, short
 from .slopes import slopes_between
@@ -36,13 +37,16 @@ EARLIER = Symbol("k", integer=True)
 
 
 class SpectralNorm(Expr):
-    """The largest singular value of a matrix of numbers that are not negative."""
+    """The largest singular value of a matrix of numbers that are not negative; a number where all of them are known."""
 
     is_commutative = True
     is_extended_nonnegative = True
 
     def __new__(cls, matrix: Any) -> Any:
-        return Expr.__new__(cls, ImmutableMatrix(matrix))
+        table = ImmutableMatrix(matrix)
+        if all(entry.is_number and entry.is_finite for entry in table):
+            return root_above(float(np.linalg.norm(np.array(table, float), 2)))
+        return Expr.__new__(cls, table)
 
 
 class Block(NamedTuple):

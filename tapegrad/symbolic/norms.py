@@ -129,9 +129,7 @@ class Norms:
             return self.ranges.infinite(function)
         table = np.eye(int(hole.shape[0]))
         made = [evaluate(function, {hole: column[:, None]}.__getitem__)[:, 0] for column in table]
-        found = float(np.linalg.norm(np.stack(made, axis=1), 2))
-        nearest = round(found**2)
-        return sqrt(Integer(nearest)) if abs(found**2 - nearest) < 1e-12 else Rational(found * (1 + 1e-12))
+        return root_above(float(np.linalg.norm(np.stack(made, axis=1), 2)))
 
 
 def is_diagonal(x: Any) -> bool:
@@ -158,6 +156,12 @@ def vector_of(x: Any) -> Any:
     if isinstance(x, Scaled):
         return al.times(x.args[0], vector_of(x.args[1]))
     return x.args[0] if isinstance(x, DiagMatrix) else ones((int(x.shape[0]), 1))
+
+
+def root_above(found: float) -> Any:
+    """A norm that was computed in floating point: as the root of a simple number, or rounded up."""
+    nearest = Rational(found**2).limit_denominator(1000)
+    return sqrt(nearest) if abs(found**2 - nearest) < 1e-12 else Rational(found * (1 + 1e-12))
 
 
 def finite(bound: Any) -> bool:

@@ -47,7 +47,7 @@ def each_cell(
 
     >>> import tapegrad.cells
     >>> from tapegrad.testing import check_cell, each_cell
-    >>> @each_cell("tapegrad.cells", sizes={"GRU": {"reset_after": True}}, leave_out={"Stacked"})
+    >>> @each_cell("tapegrad.cells", sizes={"GRU": {"reset_after": True}}, leave_out={"DeepTransition", "Stacked"})
     ... def test_cell(cell):
     ...     check_cell(cell)
     """

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from tapegrad import pytree
-from tests.cells.drawing import random_inputs, random_params, random_state
+from tests.cells.drawing import random_inputs, random_params, random_state, steps_of
 from tests.numba_cpu import emulated
 
 STEPS, BATCH = 5, 3
@@ -57,7 +57,7 @@ def with_vector(state, row, values):
 def trajectory(cell, params, xs, state):
     """The states before each step and behind the last, by a plain loop."""
     states = [state]
-    for x in xs:
+    for x in steps_of(xs):
         states.append(cell.step(params, states[-1], x)[0])
     return states
 

@@ -16,6 +16,7 @@ from tapegrad.analysis.problem import Problem
 from tapegrad.cells import GRU, LSTM, Elman, Linear, variants
 from tapegrad.errors import OptionError
 from tests.analysis.problems import drawn, trajectory
+from tests.cells.drawing import at, steps_of
 from tests.numeric import assert_close
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -68,7 +69,8 @@ def test_every_state_output_and_input_is_there(variant):
     kinds = [vertex.kind for vertex in graph.vertices]
     states = len(pytree.leaves(problem.state))
     assert kinds.count(OLD) == kinds.count(STATE) == states
-    assert kinds.count(INPUT) == kinds.count(OUTPUT) == 1
+    assert kinds.count(INPUT) == len(pytree.leaves(problem.xs))
+    assert kinds.count(OUTPUT) == 1
     seen = set()
     for vertex in graph.vertices:  # each behind those that it is computed from
         assert all(edge.source in seen for edge in graph.edges if edge.target == vertex)
@@ -125,23 +127,23 @@ def assert_flows(problem, graph, found):
 
     def rest(state, xs, before):
         ys = list(before)
-        for t in range(len(xs)):
-            state, y = cell(params, state, xs[t])
+        for x in steps_of(xs):
+            state, y = cell(params, state, x)
             ys.append(y)
         return losing(np.stack(ys))
 
     states = [state]
     outputs = []
-    for x in xs:
+    for x in steps_of(xs):
         new, y = cell(params, states[-1], x)
         states.append(new)
         outputs.append(y)
     for t, flow in enumerate(found):
-        by_state, by_x = tg.grad(lambda s, x, t=t: rest(s, x, outputs[:t]), (0, 1))(states[t], xs[t:])
+        by_state, by_x = tg.grad(lambda s, x, t=t: rest(s, x, outputs[:t]), (0, 1))(states[t], at(xs, np.s_[t:]))
         old = sorted((v for v in graph.vertices if v.kind == OLD), key=lambda v: v.number)
         assert_close([flow.gradients[v] for v in old], pytree.leaves(by_state), 1e-11)
-        (x,) = (v for v in graph.vertices if v.kind == INPUT)
-        assert_close(flow.gradients[x], by_x[0], 1e-11)
+        inputs = sorted((v for v in graph.vertices if v.kind == INPUT), key=lambda v: v.number)
+        assert_close([flow.gradients[v] for v in inputs], [leaf[0] for leaf in pytree.leaves(by_x)], 1e-11)
         assert_close([flow.values[v] for v in old], pytree.leaves(states[t]), 1e-14)
 
 
@@ -201,7 +203,7 @@ def test_folded(variant):
 @EVERY
 def test_unfolded(variant):
     cell, params, xs, state = drawn(variant)
-    problem = Problem("test", cell, params, xs[:3], state, None, False)
+    problem = Problem("test", cell, params, at(xs, np.s_[:3]), state, None, False)
     graph = StepGraph(problem)
     ax = draw(cell, 3, params, xs, state, loss=losing)
     circles, arrows = parts(ax)
@@ -216,7 +218,8 @@ def test_unfolded(variant):
     values = [drawing.shown(flow.values[edge.source]) for flow in expected for edge in graph.edges]
     assert sorted(texts(ax, GRADIENT_TEXT)) == sorted(shares)
     assert sorted(texts(ax, VALUE_TEXT)) == sorted(values)
-    norms = [np.linalg.norm(leaf) for s in trajectory(cell, params, xs[:3], state)[:-1] for leaf in pytree.leaves(s)]
+    states = trajectory(cell, params, at(xs, np.s_[:3]), state)[:-1]
+    norms = [np.linalg.norm(leaf) for s in states for leaf in pytree.leaves(s)]
     assert {drawing.shown(np.array([n])) for n in norms} <= set(values)
     bare = draw(cell, 3, params, xs, state, numbers=False)
     assert texts(bare, GRADIENT_TEXT) == texts(bare, VALUE_TEXT) == []

@@ -9,6 +9,7 @@ from tapegrad.analysis import gamma_measured, state_slices, step_jacobians, walk
 from tapegrad.cells import LSTM, Elman, SoftmaxReadout, variants
 from tapegrad.errors import OptionError, ShapeError, StructureError
 from tests.analysis.problems import drawn, generated, trajectory, vector, with_vector
+from tests.cells.drawing import at, has_kinks, leading, steps_of
 from tests.numeric import assert_close, slope
 
 EVERY = pytest.mark.parametrize("variant", variants(), ids=str)
@@ -17,11 +18,11 @@ EVERY = pytest.mark.parametrize("variant", variants(), ids=str)
 def differences(variant):
     """The Jacobians (T, B, S, S), column by column, by central differences."""
     cell, params, xs, state = drawn(variant)
-    width = 1e-5 if "relu" in str(variant) else 1e-3
+    width = 1e-5 if has_kinks(cell) else 1e-3
     states = trajectory(cell, params, xs, state)
-    rows = range(xs.shape[1])
+    rows = range(leading(xs)[1])
     found = []
-    for before, x in zip(states, xs, strict=False):
+    for before, x in zip(states, steps_of(xs), strict=False):
         for row in rows:
             start = vector(before, row)
 
@@ -31,7 +32,7 @@ def differences(variant):
 
             columns = [slope(lambda t, j=j, moved=moved: moved(t, j), width) for j in range(len(start))]
             found.append(np.stack(columns, axis=-1))
-    return np.stack(found).reshape(len(xs), len(rows), *found[0].shape)
+    return np.stack(found).reshape(-1, len(rows), *found[0].shape)
 
 
 @EVERY
@@ -45,8 +46,8 @@ def test_every_cell_against_the_jacobian_of_a_step(variant):
     cell, params, xs, state = drawn(variant)
     found = step_jacobians(cell, params, xs, state)
     for t, before in enumerate(trajectory(cell, params, xs, state)[:-1]):
-        for row in range(xs.shape[1]):
-            x = xs[t, row : row + 1]
+        for row in range(leading(xs)[1]):
+            x = at(xs, np.s_[t, row : row + 1])
             one = pytree.map(lambda leaf, row=row: leaf[row : row + 1], before)
             full = tg.jacobian(lambda s, x=x: tg.tree_leaves(cell.step(params, s, x)[0]))(one)
             lines = [[np.squeeze(block, (0, block.ndim // 2)) for block in pytree.leaves(line)] for line in full]

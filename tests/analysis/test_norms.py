@@ -8,7 +8,8 @@ from tapegrad import pytree
 from tapegrad.analysis import gradient_norms, norms, state_slices, walking
 from tapegrad.cells import LSTM, Elman, SoftmaxReadout, Stacked, variants
 from tapegrad.errors import OptionError, ShapeError
-from tests.analysis.problems import STEPS, drawn, generated, linear, trajectory, vector
+from tests.analysis.problems import BATCH, STEPS, drawn, generated, linear, trajectory, vector
+from tests.cells.drawing import steps_of
 from tests.numeric import assert_close
 
 EVERY = pytest.mark.parametrize("variant", variants(), ids=str)
@@ -18,17 +19,17 @@ def unrolled(variant, loss, part=None):
     """The norms for k < t, by the gradient of each loss by each state of a plain loop."""
     cell, params, xs, state = drawn(variant)
     states = trajectory(cell, params, xs, state)
-    found = np.full((STEPS, STEPS, xs.shape[1]), np.nan)
+    found = np.full((STEPS, STEPS, BATCH), np.nan)
     for t in range(STEPS):
         for k in range(t):
 
             def of_state(s, t=t, k=k):
-                for x in xs[k + 1 : t + 1]:
+                for x in steps_of(xs)[k + 1 : t + 1]:
                     s, y = cell.step(params, s, x)
                 return loss(y, t)
 
             gradient = tg.grad(of_state)(states[k + 1])
-            vectors = [vector(gradient, row) for row in range(xs.shape[1])]
+            vectors = [vector(gradient, row) for row in range(BATCH)]
             found[t, k] = [np.linalg.norm(v if part is None else v[part]) for v in vectors]
     return found
 

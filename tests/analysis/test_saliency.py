@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad import pytree
 from tapegrad.analysis import input_saliency
 from tapegrad.cells import LSTM, variants
 from tapegrad.errors import DtypeError, ShapeError
 from tests.analysis.problems import drawn, generated, linear
-from tests.cells.drawing import unroll
+from tests.cells.drawing import at, has_kinks, leading, unroll
 from tests.numeric import assert_close, slope
 
 EVERY = pytest.mark.parametrize("variant", variants(), ids=str)
@@ -24,18 +25,20 @@ def test_every_cell_against_differences(variant):
             cell, params, xs, state, loss=lambda ys: np.sum(weights * ys**2), per_feature=True, backend=name
         )
     assert_close(compiled, found, 1e-12)
-    expected = np.empty_like(xs)
-    for index in np.ndindex(xs.shape):
+    expected, leaves = pytree.map(np.empty_like, xs), pytree.leaves(xs)
+    for k, leaf in enumerate(leaves):
+        for index in np.ndindex(leaf.shape):
 
-        def moved(t, index=index):
-            changed = xs.copy()
-            changed[index] += t
-            return np.sum(weights * unroll(cell, params, state, changed)[1] ** 2)
+            def moved(t, k=k, leaf=leaf, index=index):
+                changed = [*leaves[:k], leaf.copy(), *leaves[k + 1 :]]
+                changed[k][index] += t
+                changed = pytree.structure(xs).unflatten(changed)
+                return np.sum(weights * unroll(cell, params, state, changed)[1] ** 2)
 
-        expected[index] = abs(slope(moved, 1e-5 if "relu" in str(variant) else 1e-3))
+            pytree.leaves(expected)[k][index] = abs(slope(moved, 1e-5 if has_kinks(cell) else 1e-3))
     assert_close(found, expected)
     with pytest.raises(AssertionError):
-        assert_close(found[::-1], expected)
+        assert_close(at(found, np.s_[::-1]), expected)
 
 
 @EVERY
@@ -44,8 +47,8 @@ def test_norms_over_the_features(variant):
     loss = lambda ys: np.sum(np.sin(ys))  # noqa: E731
     each = input_saliency(cell, params, xs, state, loss=loss, per_feature=True)
     found = input_saliency(cell, params, xs, state, loss=loss)
-    assert found.shape == xs.shape[:2]
-    assert_close(found, np.linalg.norm(each, axis=-1), 1e-13)
+    assert all(leaf.shape == leading(xs) for leaf in pytree.leaves(found))
+    assert_close(found, pytree.map(lambda leaf: np.linalg.norm(leaf, axis=-1), each), 1e-13)
 
 
 def test_by_default_the_last_output_is_asked():

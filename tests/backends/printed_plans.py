@@ -104,9 +104,10 @@ def carried_out(text: str, fixed: dict, state: dict, xs: dict, steps: range) -> 
     Returns
     -------
     dict of str to list of array
-        What each step makes of a name; of a sum over time each step's summand.
+        What each step makes of a name; of a sum over time, and what is computed from it, each step's summand.
     """
     found: dict[str, list] = {}
+    text, _, behind = text.partition("once, from the sums:")
     for t in steps:
         env = {**fixed, **state, **{name: values[t] for name, values in xs.items()}}
         new = {}
@@ -127,6 +128,10 @@ def carried_out(text: str, fixed: dict, state: dict, xs: dict, steps: range) -> 
                 env[out] = value
             if kind in ("output", "keep") or "over rows" in line:
                 found.setdefault(f"{kind} {out}".strip(), []).append(value)
+        for line in filter(None, behind.splitlines()):  # linear, so that it may be done before the sum is taken
+            out, _, read = line.strip().partition(" = ")
+            env[out] = _value(read, env, fixed)
+            found.setdefault(out, []).append(env[out])
         state.update(new)
     return found
 

@@ -118,6 +118,25 @@ def assert_inside(access, value, graph):
     assert ends[1] < value.size
 
 
+def names(plan):
+    return Counter(op.name for section in SECTIONS for op in getattr(plan, section))
+
+
+@pytest.mark.parametrize(("exponent", "products"), [(2, 1), (2.0, 1), (np.float64(2), 1), (3, 2), (4, 0), (0.5, 0), (-1, 0)])
+def test_a_power_of_few_factors_is_a_product(exponent, products):
+    f = scanned(lambda w, s, x: (np.tanh(s @ w), x**exponent))
+    plan = make_plan(steps_of(f, np.ones((3, 3)), np.ones((2, 3)), np.ones((4, 2, 3)), gradient=False)[0])
+    assert (names(plan)["multiply"], names(plan)["power"]) == (products, not products)
+
+
+def test_a_repeated_axis_takes_no_indices():
+    """It is broadcast, and its gradient is a sum; what is not repeated alike is gathered."""
+    for repeats, gathered in ((3, False), (np.array([3]), False), ([1, 3], True)):
+        step = lambda w, s, x, repeats=repeats: (s * np.repeat(x, repeats, axis=1)[:, :4], s)  # noqa: E731
+        plans = plans_of(scanned(step), None, np.ones((2, 4)), np.ones((3, 2, 2)))
+        assert all(bool(names(plan)["getitem"] + names(plan)["scatter"]) == gathered for plan in plans)
+
+
 TERMS = ("s @ w['W']", "x @ w['U']", "w['b']", "q @ w['V']")
 
 

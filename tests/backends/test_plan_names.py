@@ -88,7 +88,8 @@ def assert_says_what_is_done(cell, params, xs, texts):
         [found[slot] for slot in step.tape.inputs] for found, step in zip(names, (forward, backward), strict=True)
     ]
     cut = forward.params, forward.params + forward.state
-    fixed = dict(zip(inputs[0][: cut[0]], tg.tree_leaves(params), strict=True))
+    leaves = tg.tree_leaves(params)
+    fixed = dict(zip(inputs[0][: cut[0]], [*leaves, *captured(cell, params, xs)], strict=True))
     state = dict(zip(inputs[0][cut[0] : cut[1]], tg.tree_leaves(cell.initial_state(3, np.float64)), strict=True))
     given = dict(zip(inputs[0][cut[1] :], tg.tree_leaves(xs), strict=True))
     made = carried_out(texts[0], fixed, state, given, range(len(ys)))
@@ -101,8 +102,16 @@ def assert_says_what_is_done(cell, params, xs, texts):
     given |= {name: g[1] for name in inputs[1][last:] if name not in given}  # the cotangent of the output
     state = dict(zip(inputs[1][first:last], tg.tree_leaves(g[0]), strict=True))
     made = carried_out(texts[1], fixed, state, given, range(len(ys) - 1, -1, -1))
-    for name, leaf in zip(inputs[0][: cut[0]], tg.tree_leaves(wanted[0]), strict=True):
+    for name, leaf in zip(inputs[0][: len(leaves)], tg.tree_leaves(wanted[0]), strict=True):
         np.testing.assert_allclose(sum(made.get(f"d{name}", [0.0 * leaf])), leaf, rtol=1e-9, atol=1e-11)
+
+
+def captured(cell, params, xs):
+    """The arrays that the step itself makes: further params of its loop."""
+    tape = tg.trace(cell)(params, xs)
+    (node,) = [node for node in tape.nodes if node is not None and isinstance(node.primitive, Scan)]
+    given = [tape.consts.get(slot, value) for slot, value in zip(node.slots, node.args, strict=True)]
+    return given[len(tg.tree_leaves(params)) : node.options["step"].params]
 
 
 def second_order(case, args):

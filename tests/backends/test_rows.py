@@ -15,6 +15,7 @@ from tapegrad.primitives.shaping import Flip
 from tapegrad.scan_primitive import Step
 from tapegrad.tape import Node
 from tapegrad.testing.random_programs import programs
+from tests.cells.drawing import random_inputs
 
 N = 4  # rows, features, inputs and steps alike: no length tells one axis from another
 ROWS = np.arange(N)
@@ -224,6 +225,43 @@ def test_gradients_of_weights_are_sums_over_rows():
     assert_rows_hold(step, rows)
 
 
+HALF = np.arange(N * N).reshape(N, N) % 3 == 0
+
+
+@pytest.mark.parametrize(
+    ("masked", "count"),
+    [
+        (lambda W: np.where(HALF, W, 0), N),
+        (lambda W: np.where(HALF, 0.0, W), N),
+        (lambda W: np.where(HALF, W, 2 * W), N),
+        (lambda W: HALF * W, N),
+        (lambda W: np.where(W > 0, W, 0), N),
+    ],
+)
+def test_a_masked_gradient_is_masked_behind_the_sum(masked, count):
+    step = reverse_step_of(lambda W, s, x: (np.tanh(s @ masked(W) + x), s), square(), square(), square(N))
+    rows = find_rows(step)
+    assert rows.count == count
+    assert_rows_hold(step, rows)
+
+
+@pytest.mark.parametrize(
+    ("behind", "linear"),
+    [
+        (lambda w, total: np.where(HALF, total, 0), True),
+        (lambda w, total: np.where(HALF, total, -total), True),
+        (lambda w, total: np.where(HALF, total, 1.0), False),
+        (lambda w, total: np.where(HALF, w, total), False),
+        (lambda w, total: np.where(total > 0, total, 0), False),
+    ],
+)
+def test_a_choice_is_linear_where_it_chooses_between_sums_and_zero(behind, linear):
+    """A one in the place of a sum over rows would be added for each row."""
+    tape = tg.trace(lambda w, s, x: (s, behind(w, s.T @ x)))(square(), square(), square())
+    rows = find_rows(Step(inlined(tape), 1, 1, 1, 0, 1))
+    assert (rows.axis.get(tape.inputs[1]) == 0) == linear
+
+
 def test_values_that_never_meet_share_their_rows():
     apart = lambda w, s, x: (np.tanh(s), np.tanh(x @ w))  # noqa: E731
     step = step_of(apart, square(), square(), square(N))
@@ -240,7 +278,7 @@ def test_the_rows_of_every_cell_are_its_batch(variant):
     cell = variant.build(rng)
     params = cell.init(rng, dtype=np.float64)
     state = tg.tree_map(lambda a: np.repeat(a, 5, axis=0), cell.initial_state(1, dtype=np.float64))
-    step = step_of(cell.step, params, state, rng.normal(size=(2, 5, *cell.inputs().shape)))
+    step = step_of(cell.step, params, state, random_inputs(cell, rng, 2, 5))
     rows = find_rows(step)
     assert rows.count == 5
     assert all(rows.axis[slot] == 0 for slot in step.tape.inputs[step.params :])

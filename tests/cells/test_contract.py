@@ -10,7 +10,7 @@ import pytest
 from tapegrad import pytree
 from tapegrad.cells import GRU, LSTM, Cell, Elman, Input, Parameter, Stacked, State, variants
 from tapegrad.errors import DtypeError, OptionError, ShapeError, StructureError, TapegradError
-from tests.cells.drawing import random_inputs, random_params, random_state, unroll
+from tests.cells.drawing import at, random_inputs, random_params, random_state, unroll
 
 EVERY = pytest.mark.parametrize("variant", variants() + variants("readout"), ids=str)
 
@@ -81,7 +81,7 @@ def test_initial_state_follows_the_declaration(variant, batch):
 def test_a_step_keeps_shapes_and_dtypes(variant, dtype, batch):
     cell, rng = built(variant), np.random.default_rng(1)
     params, state = random_params(cell, rng, dtype), random_state(cell, rng, batch, dtype)
-    x = random_inputs(cell, rng, 1, batch, dtype)[0]
+    x = at(random_inputs(cell, rng, 1, batch, dtype), 0)
     new, y = cell.step(params, state, x)
     assert pytree.structure(new) == pytree.structure(state)
     for before, after in zip(pytree.leaves(state), pytree.leaves(new), strict=True):
@@ -92,7 +92,7 @@ def test_a_step_keeps_shapes_and_dtypes(variant, dtype, batch):
 @EVERY
 def test_a_step_leaves_its_arguments_alone(variant):
     cell, rng = built(variant), np.random.default_rng(2)
-    arguments = random_params(cell, rng), random_state(cell, rng, 3), random_inputs(cell, rng, 1, 3)[0]
+    arguments = random_params(cell, rng), random_state(cell, rng, 3), at(random_inputs(cell, rng, 1, 3), 0)
     for leaf in pytree.leaves(arguments):
         leaf.setflags(write=False)
     cell.step(*arguments)
@@ -104,7 +104,7 @@ def test_rows_of_a_batch_do_not_meet(variant):
     params, state, xs = random_params(cell, rng), random_state(cell, rng, 4), random_inputs(cell, rng, 3, 4)
     ys = unroll(cell, params, state, xs)[1]
     for row in range(4):
-        alone = unroll(cell, params, pytree.map(lambda s, row=row: s[row : row + 1], state), xs[:, row : row + 1])[1]
+        alone = unroll(cell, params, at(state, np.s_[row : row + 1]), at(xs, np.s_[:, row : row + 1]))[1]
         np.testing.assert_allclose(alone[:, 0], ys[:, row], rtol=1e-12, atol=1e-14)
 
 

@@ -192,7 +192,7 @@ def irregular(seed, steps=7, batch=3, m=2):
 @pytest.mark.parametrize("means", [None, (0.7, -1.3)])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_grud(means, seed):
-    """The paper's equations, from times and a series with NaN, with the last observation itself and not its distance."""
+    """The paper's equations, from times and a series with NaN, with the last observation and not its distance."""
     m, n = 2, 3
     cell = GRUD(m, n, means=means)
     rng = np.random.default_rng(seed)

@@ -11,6 +11,7 @@ from tapegrad.cells import (
     LSTM,
     Cell,
     Elman,
+    Layer,
     Linear,
     SigmoidReadout,
     SoftmaxReadout,
@@ -39,7 +40,15 @@ def test_the_first_cells_are_registered():
 
 def test_every_public_cell_is_registered():
     public = {value for value in vars(tapegrad.cells).values() if isinstance(value, type) and issubclass(value, Cell)}
-    assert public - {Cell, Readout} == set(cells()) | set(cells("readout"))
+    layers = {cls for cls in cells("layer") if issubclass(cls, Cell)}
+    assert public - {Cell, Readout} == {*cells(), *cells("readout"), *layers}
+
+
+def test_every_public_layer_is_registered():
+    public = {value for value in vars(tapegrad.cells).values() if isinstance(value, type) and issubclass(value, Layer)}
+    assert {cls for cls in public if not issubclass(cls, Cell)} - {Layer} == {
+        cls for cls in cells("layer") if not issubclass(cls, Cell)
+    }
 
 
 def test_options_of_the_cells_are_covered():
@@ -109,12 +118,17 @@ def test_another_class_of_the_same_name_is_refused():
 
 @pytest.mark.parametrize("name", ["transformer", "", None])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(OptionError, match=r"\bElman, .*\bGRU, .*\bLSTM, "):
+    with pytest.raises(OptionError, match="Elman, .*GRU, .*LSTM"):
         find(name)
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(OptionError, match="expected 'cell' or 'readout'"):
-        register(kind="layer")
-    with pytest.raises(OptionError, match="expected 'cell' or 'readout'"):
+    with pytest.raises(OptionError, match="expected 'cell' or 'readout' or 'layer'"):
+        register(kind="network")
+    with pytest.raises(OptionError, match="expected 'cell' or 'readout' or 'layer'"):
         variants("readouts")
+
+
+def test_a_layer_is_no_cell_to_be_found():
+    with pytest.raises(OptionError, match="no cell is called 'bidirectional'"):
+        find("bidirectional")

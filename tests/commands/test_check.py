@@ -109,7 +109,7 @@ def test_what_does_not_apply_is_said(capsys, own):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["lsdm"], 2, "no cell is called 'lsdm'; give one of Elman"),
+        (["lsdm"], 2, "no cell is called 'lsdm'; give one of Additive, Elman"),
         (["stacked"], 2, "check each of its cells"),
         (["lstm", "--set", "bias=1"], 2, "--set bias: LSTM has no such option"),
         (["lstm", "--oracles", "tape,theano"], 2, "there is no 'theano'; choose from tape, sympy"),

@@ -99,6 +99,15 @@ def joined_input(w, s, x):
     return np.tanh(np.concatenate([x, s], 1) @ w), s
 
 
+MASK = np.random.default_rng(3).random((I + H, H)) < 0.6
+
+
+@case({"W": F(I + H, H), "V": F(I + H, H)}, F(B, H), F(T, B, I))
+def masked_weights(p, s, x):
+    joined = np.concatenate([x, s], 1)
+    return np.tanh(joined @ np.where(MASK, p["W"], 0) + joined @ (MASK * p["V"])), s
+
+
 @case(F(H, H), F(B, H), F(T, B, H))
 def transposed_weights(w, s, x):
     return np.tanh(np.einsum("ij,bj->bi", w, s) + x @ w.T), s
@@ -159,6 +168,15 @@ def layer_norm(p, s, x):
     return np.tanh(z * p["g"] + p["b"]), s
 
 
+@case({"W": F(37, 37), "g": F(37), "V": F(37, H)}, F(B, 37), F(T, B, H))
+def norm_upon_norm(p, s, x):
+    z = s @ p["W"]
+    z = z - np.mean(z, axis=1, keepdims=True)
+    z = p["g"] * z / np.sqrt(np.mean(z * z, axis=1, keepdims=True) + 0.1)
+    y = tg.softmax(z @ p["V"] + x)
+    return np.tanh(z / np.max(np.abs(z) + 1, axis=1, keepdims=True) + np.sum(y * x, axis=1, keepdims=True)), (y, z)
+
+
 @case(F(H), F(B, H), F(T, B, H))
 def running(w, s, x):
     return np.tanh(np.cumsum(s, axis=1) * w + x), (np.prod(s, axis=1), np.cumsum(s[:, None], axis=1))
@@ -194,6 +212,13 @@ def padded(w, s, x):
 @case(F(H, H), F(H, B), F(T, H, B))
 def batch_last(w, s, x):
     return np.tanh(w @ s + x), s
+
+
+@case({"G": F(6, 2), "W": F(6, 6), "U": F(I, 6)}, F(B, 6), F(T, B, I))
+def gates_of_blocks(p, s, x):
+    gate = tg.sigmoid(s @ p["G"])
+    apart = np.reshape(s, (s.shape[0], 2, 3)) * gate[:, :, None]
+    return np.tanh(np.repeat(gate, 3, axis=1) * (s @ p["W"] + x @ p["U"])) + np.reshape(apart, s.shape), gate
 
 
 # ---- indices, integers, truth values ----
@@ -248,6 +273,12 @@ def whole_numbers(w, s, x):
 @case(F(H, H), F(B, H), F(T, B, H))
 def kinks(w, s, x):
     return np.clip(s @ w + x, -0.5, 0.5) ** 2 + np.maximum(s, 0) * 0.1, np.abs(s) ** 1.5
+
+
+@case(F(H, H), F(B, H), F(T, B, H))
+def powers(w, s, x):
+    new = np.tanh(s @ w + x) ** 2 - 0.5 * np.tanh(s) ** 3
+    return new, (x**2.0, np.power(s, 4), np.power(x, np.float32(3)), (np.abs(s) + 1) ** -1.0)
 
 
 @case(F(H), F(B, H), F(T, B, H))

@@ -12,6 +12,7 @@ from tapegrad import backends
 from tapegrad.backends.numba_cpu import cache, run
 from tapegrad.cells import LSTM, Cell, Parameter, Stacked, State, variants
 from tapegrad.errors import OptionError, UnsupportedPrimitive
+from tests.cells.drawing import random_inputs, random_state
 from tests.numba_cpu import emulated
 from tests.numba_cpu.calls import spoilt
 from tests.numba_cpu.compared import assert_same, compare
@@ -58,8 +59,8 @@ def called(cell, **options):
 def test_values_and_gradients_of_every_cell(variant):
     """On many rows. Sizes and what is differentiated are those of ``check_cell``'s tests, and so is the code."""
     cell, rng = variant.build(np.random.default_rng(0)), np.random.default_rng(7)
-    params, xs = cell.init(rng, dtype=np.float64), rng.normal(size=(5, 11, *cell.inputs().shape))
-    state = tg.tree_map(lambda s: rng.normal(size=(11, *s.shape)), cell.state())
+    params, xs = cell.init(rng, dtype=np.float64), random_inputs(cell, rng, 5, 11)
+    state = random_state(cell, rng, 11)
     compare(lambda params, state, xs, backend: cell(params, xs, state, backend=backend), (params, state, xs), "numba")
 
 
@@ -76,10 +77,10 @@ def test_checked_source_of_every_cell_with_masks(variant):
     """In float32, with recorded values, and in derivatives of second order."""
     rng = np.random.default_rng(4)
     cell = variant.build(rng)
-    xs = rng.normal(size=(4, 5, *cell.inputs().shape))
+    xs = random_inputs(cell, rng, 4, 5)
     masks = {"lengths": np.array([0, 4, 3, 1, 4]), "reset": rng.random((4, 5)) < 0.3}
     with emulated.installed():
-        compare(called(cell, **masks), (cell.init(rng), xs.astype(np.float32)), "emulated")
+        compare(called(cell, **masks), (cell.init(rng), tg.tree_map(np.float32, xs)), "emulated")
         compare(called(cell), (cell.init(rng, dtype=np.float64), xs), "emulated", second=True)
 
 

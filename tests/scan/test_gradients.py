@@ -212,3 +212,13 @@ def test_residuals_are_the_activations_not_every_intermediate(rng):
     node = next(n for n in pullback.tape.nodes if n)
     # i, g, tanh(c), and h and c on entry: nothing that follows cheaply from these
     assert len(node.options["saved"]) <= 5
+
+
+@pytest.mark.parametrize(("divided", "kept"), [(True, 1), (False, 2)])
+def test_a_quotient_is_computed_again_where_an_exponential_is_kept(rng, divided, kept):
+    """Of x / w and h, or exp(x w) and h, by which the gradients are multiplied."""
+    step = lambda w, h, x: (np.tanh(h) * (x / w if divided else np.exp(x * w)), h * h)  # noqa: E731
+    _, pullback = tg.vjp(lambda w: tg.scan(step, w, rng.normal(size=(2, 3)), rng.normal(size=(4, 2, 3)))[1], np.ones(3))
+    node = next(n for n in pullback.tape.nodes if n)
+    found = [saved.shape for saved in node.options["saved"]]
+    assert found == [(4, 2, 3)] * (kept + 1), "and tanh(h)"

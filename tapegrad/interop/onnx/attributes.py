@@ -61,7 +61,7 @@ def node_of(
     directions = 2 if direction == "bidirectional" else 1
     activations = _activations(name, kind, directions, attributes)
     try:
-        cells = [kind(input_size, hidden_size, **common, **chosen) for chosen in activations]
+        cells = [kind(input_size, hidden_size, **{**common, **chosen}) for chosen in activations]
         return OnnxNode(tuple(cells), direction, attributes.get("layout", 0))
     except OptionError as error:
         raise OptionError(f"{name}: {error}") from None

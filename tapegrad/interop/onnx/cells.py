@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ import numpy as np
 from tapegrad.cells import Cell, Parameter, State
 
 from ...errors import OptionError
+from ..named import option_names
 from .activations import Activation
 
 __all__ = ["OnnxCell", "OnnxGRU", "OnnxLSTM", "OnnxRNN"]
@@ -52,7 +52,7 @@ class OnnxCell(Cell):
         for option in self.activations:
             value = getattr(self, option)
             if not isinstance(value, Activation):
-                object.__setattr__(self, option, Activation(value))
+                object.__setattr__(self, option, Activation(*value) if isinstance(value, tuple) else Activation(value))
         if self.clip is not None:
             if not isinstance(self.clip, (int, float, np.floating)) or not 0 < self.clip < math.inf:
                 raise OptionError(f"{type(self).__name__}: clip={self.clip!r}, expected a positive number, or None")
@@ -234,4 +234,4 @@ OPERATORS: dict[str, type[OnnxCell]] = {cell.operator: cell for cell in (OnnxRNN
 
 def options_of(cell: OnnxCell) -> dict[str, Any]:
     """The options of a cell, by name."""
-    return {field.name: getattr(cell, field.name) for field in dataclasses.fields(cell)}  # type: ignore[arg-type]
+    return {name: getattr(cell, name) for name in option_names(cell)}

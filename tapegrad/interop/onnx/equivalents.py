@@ -32,6 +32,8 @@ class Equivalent(NamedTuple):
     renamed : dict
         Further parameters, from the name in the cell to that in the operator. Biases among them leave Wb alone in the
         bias of their gate.
+    negated : callable
+        From a cell to the letters of the gates that are one minus the standard's: sigmoid(-a) = 1 - sigmoid(a).
     """
 
     operator: type[OnnxCell]
@@ -39,6 +41,7 @@ class Equivalent(NamedTuple):
     options: Callable[[Any], dict[str, Any]]
     cell: Callable[[Any], Cell]
     renamed: Mapping[str, str] = {}
+    negated: Callable[[Any], str] = lambda cell: ""
 
 
 EQUIVALENTS: dict[type[Cell], Equivalent] = {
@@ -60,6 +63,7 @@ EQUIVALENTS: dict[type[Cell], Equivalent] = {
         lambda cell: {"linear_before_reset": cell.reset_after},
         lambda node: GRU(node.input_size, node.hidden_size, node.linear_before_reset),
         {"b_hn": "Rb_h"},
+        lambda cell: "z" if cell.update_writes else "",
     ),
 }
 
@@ -116,8 +120,8 @@ def _to_cell(cell: Any, params: Any) -> tuple[OnnxCell, Any]:
     for name, parameter in operator.parameters().items():
         made[name] = np.zeros(parameter.shape, params[next(iter(params))].dtype)
     for own, gate in row.gates.items():
-        made[f"W_{gate}"], made[f"R_{gate}"] = params[f"W_x{own}"], params[f"W_h{own}"]
-        made[f"Wb_{gate}"] = params[f"b_{own}"]
+        for name, ours in ((f"W_{gate}", f"W_x{own}"), (f"R_{gate}", f"W_h{own}"), (f"Wb_{gate}", f"b_{own}")):
+            made[name] = -params[ours] if own in row.negated(cell) else params[ours]
     made.update({name: params[own] for own, name in row.renamed.items() if own in params})
     return operator, made
 

@@ -131,7 +131,7 @@ class OnnxNode(Layer):
         state : as it came in
         ys : array (T, B, output_size)
         """
-        layer: Layer = self.cells[0] if len(self.cells) == 1 else Bidirectional(*self.cells)
+        layer: Layer = self.cells[0] if len(self.cells) == 1 else Bidirectional(self.cells[0], self.cells[1])
         backwards = reverse != (self.direction == "reverse")
         options = {"lengths": lengths, "reset": reset, "checkpoint": checkpoint, "backend": backend}
         return layer(params, xs, state, reverse=backwards, **options)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FileError, OptionError, ShapeError, StructureError
+from ...files import one_line
 from ..libraries import library
 from .attributes import node_of
 from .cells import OPERATORS
@@ -124,11 +125,25 @@ def from_arrays(
                 f"{name}: {key} is of shape {arrays[key].shape}, expected three axes: directions, gates * hidden_size, "
                 f"{'input_size' if key == 'W' else 'hidden_size'}"
             )
+    _check_not_transposed(name, operator, arrays["W"], arrays["R"])
     options = {"bias": "B" in arrays, **(initial or {})}
     if operator == "LSTM":
         options["peepholes"] = "P" in arrays
     node = node_of(operator, attributes, arrays["W"].shape[2], arrays["R"].shape[2], name, **options)
     return node, unpack(node, arrays, name)
+
+
+def _check_not_transposed(name: str, operator: str, W: np.ndarray, R: np.ndarray) -> None:
+    """Sizes are read off the last axes; when those are the gates', say so and not that all else is wrong."""
+    gates = len(OPERATORS[operator].gates) if operator in OPERATORS else 1
+    rows = max(R.shape[1:])
+    for key, array in (("R", R), ("W", W)):
+        if gates > 1 and array.shape[2] == rows == gates * min(R.shape[1:]) and array.shape[1] != rows:
+            wanted = (array.shape[0], *array.shape[:0:-1])
+            raise ShapeError(
+                f"{name}: {key} is of shape {array.shape}, expected {wanted}; it is transposed: give "
+                "array.swapaxes(1, 2)"
+            )
 
 
 def load(model: Any, inputs: Mapping[str, Any] | None = None) -> dict[str, Recurrence]:
@@ -182,7 +197,7 @@ def _parts(onnx: Any, model: Any) -> tuple[list[Any], dict[str, np.ndarray], dic
             model = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(os.fspath(model))
         except Exception as error:  # protobuf's own exceptions have no common base
             text = "the bytes are" if isinstance(model, bytes) else f"{os.fspath(model)!r} is"
-            raise FileError(f"load: {text} no ONNX model that can be read: {' '.join(str(error).split())}") from error
+            raise FileError(f"load: {text} no ONNX model that can be read: {one_line(error)}") from error
     graph = model.graph if isinstance(model, onnx.ModelProto) else model
     if not isinstance(graph, onnx.GraphProto):
         raise OptionError(f"load: model is a {type(model).__name__}, expected a path, bytes, or a proto of onnx")
@@ -196,7 +211,19 @@ def _parts(onnx: Any, model: Any) -> tuple[list[Any], dict[str, np.ndarray], dic
             filling = attributes.get("value")
             number = 0.0 if filling is None else onnx.numpy_helper.to_array(filling).item()
             starts[proto.output[0]] = float(number)
+        elif proto.op_type == "Expand":  # as exporters write a state of zeros for a batch of any size
+            number = _number(proto.input[0], values, starts)
+            if number is not None:
+                starts[proto.output[0]] = number
     return list(graph.node), values, starts
+
+
+def _number(name: str, values: Mapping[str, np.ndarray], starts: Mapping[str, float]) -> float | None:
+    """The number that an array is made of; None when there are several, or they are not known."""
+    array = values.get(name)
+    if array is None:
+        return starts.get(name)
+    return float(array.flat[0]) if array.size and np.all(array == array.flat[0]) else None
 
 
 def _recurrence(onnx: Any, proto: Any, values: Mapping[str, np.ndarray], starts: Mapping[str, float]) -> Recurrence:

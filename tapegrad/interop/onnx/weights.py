@@ -68,9 +68,7 @@ def unpack(node: OnnxNode, arrays: Mapping[str, Any], name: str = "") -> Any:
 def check(name: str, key: str, array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Raise when an array of a node is not what it must be."""
     if array.shape != shape:
-        swapped = array.ndim == 3 and array.swapaxes(1, 2).shape == shape
-        hint = "; it is transposed: give array.swapaxes(1, 2)" if swapped else ""
-        raise ShapeError(f"{name}: {key} is of shape {array.shape}, expected {shape}{hint}")
+        raise ShapeError(f"{name}: {key} is of shape {array.shape}, expected {shape}")
     if array.dtype.kind != "f" or array.dtype != dtype:
         expected = f"{dtype}, as W has" if dtype.kind == "f" else "a floating dtype of NumPy"
         raise DtypeError(f"{name}: {key} has dtype {array.dtype}, expected {expected}; write .astype(np.float32)")

@@ -5,3 +5,7 @@ torch is imported when a module or function is made; reading and writing state d
 
 from .functions import function as function
 from .modules import module as module
+from .state_dicts import load as load
+from .state_dicts import state_dict as state_dict
+from .states import from_state as from_state
+from .states import to_state as to_state

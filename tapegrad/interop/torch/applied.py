@@ -6,6 +6,7 @@ again functions of arrays, which tapegrad derives, and torch is told of each in 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -169,3 +170,6 @@ def _path(labels: Sequence[str], args: tuple, kwargs: dict[str, Any], number: in
                   for path in pytree.paths(arg)]  # fmt: skip
     return paths[number]
 
+
+
+Applied.forward.__signature__ = inspect.signature(Applied.forward)  # type: ignore[attr-defined] # read at each call

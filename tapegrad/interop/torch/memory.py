@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from ... import pytree
 from ...errors import DtypeError, StructureError
 from ...tensor import Lent
 
 FLOATS = frozenset((torch.float32, torch.float64))
 WHOLE = frozenset((torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64))
 TAKEN = FLOATS | WHOLE
+pytree.LEAVES.update((torch.Tensor, torch.nn.Parameter))
 
 
 def lent(tensor: Any) -> np.ndarray:
     """The memory of a tensor as an array that nobody may write into by way of the array.
 
-    The engine does not copy it: a tensor that is changed before its derivative has been taken is noticed by torch, which
+    The engine does not copy it: torch notices a tensor that is changed before its derivative has been taken, since it
     counts the versions of all that a backward pass will read.
     """
     held = tensor.detach()

@@ -1,0 +1,47 @@
+"""Memory cell blocks: cells that share their gates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from tapegrad.errors import OptionError
+
+from ..layer import checked_size
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The initial values of a vector, one by one."""
+
+    values: tuple[float, ...]
+
+    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        return np.asarray(self.values, dtype)
+
+
+def per_block(cell: Any, option: str) -> float | Callable[..., Any]:
+    """What the biases of the gates start from, of an option that is a number, or one for each block.
+
+    Raises
+    ------
+    OptionError
+        When it is neither, or ``block_count`` is no number of blocks.
+    """
+    name, value = type(cell).__name__, getattr(cell, option)
+    count = checked_size(name, "block_count", cell.block_count)
+    if isinstance(value, Real):
+        return float(value)
+    if not isinstance(value, tuple) or len(value) != count or not all(isinstance(v, Real) for v in value):
+        raise OptionError(f"{name}: {option}={value!r}, expected a number, or a tuple of {count}, one for each block")
+    return Listed(tuple(map(float, value)))
+
+
+def spread(gates: Any, size: int) -> Any:
+    """A gate for each cell, from one for each block of ``size`` cells: (B, count) to (B, count * size)."""
+    if size == 1:
+        return gates
+    copies = np.repeat(np.eye(gates.shape[-1], dtype=gates.dtype), size, axis=1)
+    return gates @ copies
