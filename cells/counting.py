@@ -86,7 +86,7 @@ def counts(cell: Layer) -> Counts | None:
 
 def sizes_of(cell: Layer) -> list[str]:
     """The options of a cell that are sizes."""
-    named = [field.name for field in dataclasses.fields(cell) if field.name.endswith("_size")]
+    named = [field.name for field in dataclasses.fields(cell) if field.name.endswith("_size")]  # type: ignore[arg-type]
     return [name for name in named if isinstance(getattr(cell, name), int)]
 
 
@@ -103,7 +103,8 @@ def letters_of(names: Sequence[str]) -> dict[str, str]:
 # ---- what is counted ----
 def _numbers(cell: Layer, names: Sequence[str], scale: int, at: Sequence[int]) -> list[int]:
     """The count, and then all lengths of parameters and states, at some sizes."""
-    other = dataclasses.replace(cell, **{name: scale * size for name, size in zip(names, at, strict=True)})
+    sizes = {name: scale * size for name, size in zip(names, at, strict=True)}
+    other: Layer = dataclasses.replace(cell, **sizes)  # type: ignore[type-var]
     shapes = [parameter.shape for parameter in specification(other).parameters]
     shapes += [state.shape for state in pytree.leaves(other.state())]
     return [other.parameter_count, *itertools.chain.from_iterable(shapes)]
@@ -187,7 +188,7 @@ def polynomial_text(formula: Polynomial, letters: Sequence[str]) -> str:
 def sum_of_parts(cell: Layer) -> bool:
     """Whether a cell learns what the cells among its options learn, and nothing else."""
     held: list[Layer] = []
-    for field in dataclasses.fields(cell):
+    for field in dataclasses.fields(cell):  # type: ignore[arg-type]
         value = getattr(cell, field.name)
         held += [part for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Layer)]
     return bool(held) and cell.parameter_count == sum(part.parameter_count for part in held)

@@ -1,6 +1,7 @@
 """Sphinx: how the documentation is built. `make docs` runs it, with warnings as errors."""
 
 import os
+import sys
 from pathlib import Path
 from pydoc import locate
 
@@ -15,7 +16,9 @@ author = "The tapegrad authors"
 copyright = f"2026, {author}"
 version = release = tapegrad.__version__
 
+sys.path.insert(0, str(Path(__file__).parent))
 extensions = [
+    "cell_pages",  # writes the pages of the cells, before anything is read
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
@@ -23,7 +26,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx-mathjax-offline",  # MathJax is copied into the pages: they can be read without a network
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "cells/_*"]
 nitpicky = True  # a reference that leads nowhere is an error
 
 # ---- notebooks: run at every build, in this environment; an error in one ends the build

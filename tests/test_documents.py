@@ -72,3 +72,17 @@ def test_the_blocks_of_the_page_on_debugging_are_one_file_that_prints_what_it_sh
         exec(compile("\n" * before + block, "model.py", "exec"), names)
         before += block.count("\n")
         assert capsys.readouterr().out == output
+
+
+def test_the_guide_to_adding_a_cell_runs_from_beginning_to_end(monkeypatch):
+    """Its cells assert what they say. What they print is seen when the documentation is built."""
+    page = ROOT / "docs" / "adding_a_cell.md"
+    text = page.read_text(encoding="utf-8")
+    cells = list(CELL.finditer(text))
+    assert sum(" assert " in f" {match[1].replace(chr(10), ' ')}" for match in cells) >= 12
+    monkeypatch.chdir(page.parent)
+    monkeypatch.setitem(linecache.cache, page.name, (len(text), None, text.splitlines(True), page.name))
+    names: dict[str, object] = {"__name__": "guide"}
+    for match in cells:
+        line = text[: match.start()].count("\n") + 1
+        exec(compile("\n" * line + match[1], page.name, "exec"), names)

@@ -113,7 +113,9 @@ class Program:
         self.sums_late, self.has_before, self.lead = bool(plan.after), bool(plan.before), lowering.steps_lead
         (self.loop,) = compiled(self.source, ("loop",))
         self.table = lowering.table
-        (self.prepare,) = compiled(prepare_source(len(self.weights)), ("prepare",)) if self.weights else (None,)
+        self.prepare: Any = None
+        if self.weights:
+            (self.prepare,) = compiled(prepare_source(len(self.weights)), ("prepare",))
         self.call = Caller(self).call
 
     def _bind_arrays(self, lowering: Lowering) -> None:

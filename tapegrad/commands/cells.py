@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,7 @@ def table(listed: Sequence[Member]) -> str:
             if line := member.line(WIDTH - 6):
                 lines.append(f"      {line}")
         lines.append("")
-    lines.append(f"Behind each name how many numbers are learned, by its sizes: {_legend(listed)}.")
+    lines += textwrap.wrap(f"Behind each name how many numbers are learned, by its sizes: {_legend(listed)}.", WIDTH)
     lines.append("`tapegrad cells NAME` shows one, `tapegrad derive NAME` its gradients.")
     return "\n".join(lines)
 

@@ -74,9 +74,14 @@ class Member:
         return []
 
     def line(self, width: int) -> str:
-        """The last equations, as many as fit into a line."""
+        """The last equations, as many as fit into a line; of several for one value the first."""
+        stated: dict[str, str] = {}
+        for line in self.equations:
+            equation = re.split(r"\s{2,}", line.strip())[0]
+            if " = " in equation:
+                stated.setdefault(equation.split(" = ")[0], equation)
         chosen = ""
-        for equation in reversed([re.split(r"\s{2,}", line.strip())[0] for line in self.equations if " = " in line]):
+        for equation in reversed(stated.values()):
             longer = f"{equation}; {chosen}" if chosen else equation
             if len(longer) > width:
                 break
@@ -100,7 +105,7 @@ class Member:
 
     def options(self) -> Iterator[tuple[str, str]]:
         """The name of each option, and its default; "" for what has to be given."""
-        for field in dataclasses.fields(self.cls):
+        for field in dataclasses.fields(self.cls):  # type: ignore[arg-type]
             missing = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             yield field.name, "" if missing else repr(field.default)
 
@@ -143,7 +148,7 @@ def family() -> list[Member]:
     return in_order([Member(cls, room_of(cls), ways) for cls, ways in by_class.items()])
 
 
-def members(classes: Iterable[type[Layer]]) -> list[Member]:
+def members(classes: Iterable[type[Cell]]) -> list[Member]:
     """Classes of a user's, as they are when sizes are small."""
     return [Member(cls, cls.__module__, {"": _small(cls)}) for cls in classes]
 
@@ -164,7 +169,7 @@ def room_of(cls: type[Layer]) -> str:
     return parts[0] if cls.__module__.startswith("tapegrad.cells.") else cls.__module__
 
 
-def _small(cls: type[Layer]) -> Any:
+def _small(cls: type[Cell]) -> Any:
     try:
         return sized(cls, {})
     except (TapegradError, TypeError, ValueError):

@@ -21,8 +21,7 @@ def listed(capsys, *arguments):
 def test_the_table_has_every_cell_and_fits(capsys):
     status, out, err = listed(capsys)
     assert (status, err) == (0, "")
-    assert all(len(line) <= 110 if "`" in line or " = " in line else 100 for line in out.splitlines())
-    assert max(map(len, out.split("Behind each name")[0].splitlines())) <= 100
+    assert max(map(len, out.splitlines())) <= 100
     named = [line.split()[0] for line in out.splitlines() if line.startswith("  ") and line[2] != " "]
     assert sorted(named) == sorted(cls.__name__ for kind in registry.KINDS for cls in cells(kind))
     assert "LSTM" in named
@@ -54,7 +53,7 @@ def test_one_cell(capsys):
     assert "\noption      reset_after = False\n" in out
     assert "\nstate       (n,), 0 at first\n" in out
     assert "\nparameters of reset_before: 3(n^2 + mn + n)\n    W_hn            (n, n)          orthogonal\n" in out
-    assert out.endswith("\nparameters of reset_after: 3n^2 + 3mn + 4n\n    b_hn            (n,)            zeros\n")
+    assert "\nparameters of reset_after: 3n^2 + 3mn + 4n\n    b_hn            (n,)            zeros\n" in out
 
 
 def test_json(capsys):
@@ -80,7 +79,7 @@ def test_a_module_of_ones_own(capsys, own, module):  # noqa: F811
     ("arguments", "message"),
     [
         (["lsdm"], "no cell is called 'lsdm'; near it is LSTM; `tapegrad cells` lists them all"),
-        (["zzz"], "no cell is called 'zzz'; give one of Elman"),
+        (["zzz"], "no cell is called 'zzz'; give one of "),
         (["gone.cells"], "cannot import it: ModuleNotFoundError"),
         (["json"], "cells json: it has no cells"),
         (["derived_cells:Gone"], "cannot import it: AttributeError"),
@@ -105,6 +104,7 @@ def test_equations_are_the_docstrings_block_or_its_first_equation():
 
             h_t = a_t + b
             c_t = h_t
+            h_t = a_t - b    the other way round
 
         More text, d = 3.
         """
@@ -116,7 +116,9 @@ def test_equations_are_the_docstrings_block_or_its_first_equation():
         pass
 
     block, inline, bare = (Member(cls, "", {}) for cls in (Block, Inline, Bare))
-    assert block.equations == ["a_t = x_t W      said of it", "", "h_t = a_t + b", "c_t = h_t"]
+    assert block.equations == [
+        "a_t = x_t W      said of it", "", "h_t = a_t + b", "c_t = h_t", "h_t = a_t - b    the other way round",
+    ]  # fmt: skip
     assert [block.line(width) for width in (8, 9, 24, 37)] == [
         "", "c_t = h_t", "h_t = a_t + b; c_t = h_t", "a_t = x_t W; h_t = a_t + b; c_t = h_t"
     ]  # fmt: skip
