@@ -145,6 +145,8 @@ def _value(text: str, env: dict, fixed: dict) -> np.ndarray:
         return parts[0] @ parts[1] if len(parts) == 2 else parts[0]
     name = text.split("(")[0]
     given = [_seen(part, env, fixed) for part in _split(call["args"]) if not re.match(r"\w+=", part)]
+    if name == "getitem":  # the part of a parameter that one of several joined operands is multiplied by
+        return given[0][eval(call["args"].split("template=")[1])]
     return FUNCTIONS.get(name, getattr(np, name, None))(*given)
 
 
