@@ -18,8 +18,8 @@ from .work import Work
 #: One instruction of vectors each, at the rate of multiplications and additions; other functions have rates of their
 #: own.
 SIMPLE = frozenset(
-    "absolute add cast equal floor isfinite less less_equal logical_and logical_not logical_or maximum minimum multiply "
-    "negative rint subtract where".split()
+    "absolute add cast equal floor isfinite less less_equal logical_and logical_not logical_or maximum minimum "
+    "multiply negative rint subtract where".split()
 )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.cells import LSTM, Cell, variants
+from tapegrad.cells import LSTM, Cell, Variant, variants
 
 from ..errors import OptionError
 from .catalogue import own_cell
@@ -62,8 +62,12 @@ def members(named: str | None, own: Sequence[str]) -> dict[str, Make]:
         fitting = [key for key, v in every.items() if name.lower() in (key.lower(), v.cell.__name__.lower())]
         if not fitting:
             raise OptionError(f"--cells {name}: unknown; choose from {', '.join(every)}, or give your own by --cell")
-        found |= {key: lambda shape, v=every[key]: v.build(Sizes(shape)) for key in fitting}
+        found |= {key: partial(_sized, every[key]) for key in fitting}
     return found | {name: own_cell(name).build for name in own}
+
+
+def _sized(variant: Variant, shape: Shape) -> Cell:
+    return variant.build(Sizes(shape))
 
 
 def measure(name: str, make: Make, shape: Shape, rounds: int, threads: int, patience: float = 0.0) -> Row:

@@ -122,7 +122,9 @@ def names(plan):
     return Counter(op.name for section in SECTIONS for op in getattr(plan, section))
 
 
-@pytest.mark.parametrize(("exponent", "products"), [(2, 1), (2.0, 1), (np.float64(2), 1), (3, 2), (4, 0), (0.5, 0), (-1, 0)])
+@pytest.mark.parametrize(
+    ("exponent", "products"), [(2, 1), (2.0, 1), (np.float64(2), 1), (3, 2), (4, 0), (0.5, 0), (-1, 0)]
+)
 def test_a_power_of_few_factors_is_a_product(exponent, products):
     f = scanned(lambda w, s, x: (np.tanh(s @ w), x**exponent))
     plan = make_plan(steps_of(f, np.ones((3, 3)), np.ones((2, 3)), np.ones((4, 2, 3)), gradient=False)[0])

@@ -46,7 +46,7 @@ def test_an_lstms_functions_arithmetic_and_memory():
     found = asked(LSTM(I, H))
     each = T * B * H
     assert found.functions == Counter(logistic=3 * each, tanh=2 * each)
-    # Forward: a bias for each gate, then f c + i g and o tanh c: 8. Backward: dh + dh here, dc by way of h and of c, for
+    # Forward: a bias for each gate, then f c + i g and o tanh c: 8. Backward: dh + dh here, dc by h and by c, for
     # each of four gates a slope and the products with it, and four sums for the biases.
     assert 8 * each + 30 * each < found.simple < 8 * each + 40 * each
     forward, backward = I + H + 7 * H, H + I + 7 * H
@@ -62,7 +62,8 @@ class Masked(Cell):
     mixing: bool = False
 
     def parameters(self):
-        return {"W": Parameter((self.hidden_size, self.hidden_size)), "U": Parameter((self.input_size, self.hidden_size))}
+        m, n = self.input_size, self.hidden_size
+        return {"W": Parameter((n, n)), "U": Parameter((m, n))}
 
     def state(self):
         return State((self.hidden_size,))

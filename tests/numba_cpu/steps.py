@@ -278,7 +278,7 @@ def kinks(w, s, x):
 @case(F(H, H), F(B, H), F(T, B, H))
 def powers(w, s, x):
     new = np.tanh(s @ w + x) ** 2 - 0.5 * np.tanh(s) ** 3
-    return new, (x**2.0, np.power(s, 4), np.power(x, np.float32(3)), (np.abs(s) + 1) ** -1.0)
+    return new, (x**2.0, np.power(s, 4), np.power(x, 3.0), (np.abs(s) + 1) ** -1.0)
 
 
 @case(F(H), F(B, H), F(T, B, H))

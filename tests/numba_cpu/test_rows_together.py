@@ -1,4 +1,4 @@
-"""What rows need between two products is done row by row, in one loop, with memory of one row for what is only there."""
+"""What rows need between two products is done row by row, in one loop; what is only there has memory of one row."""
 
 import numpy as np
 import pytest
@@ -54,8 +54,8 @@ def test_what_no_other_loop_reads_lies_in_memory_of_one_row():
 def test_an_lstm_has_no_memory_of_one_row():
     """Its gates come from a product, and what is made of them stays in registers."""
     cell, rng = LSTM(3, 20), np.random.default_rng(0)
-    made = [lower(make_plan(step)) for step in steps_of(lambda p: cell(p, np.ones((4, 2, 3)))[1], cell.init(rng, np.float64))]
-    for each in made:
+    steps = steps_of(lambda p: cell(p, np.ones((4, 2, 3)))[1], cell.init(rng, np.float64))
+    for each in [lower(make_plan(step)) for step in steps]:
         assert not [place for place in each.places.values() if place.array == "work_shared"]
         assert each.source.count(ROWS) == 1
 
