@@ -61,7 +61,11 @@ class Sampled:
     ) -> np.ndarray:
         """Gumbel noise (steps, batch, size); without ``training`` zeros, so that the likeliest class is taken."""
         shape = steps, batch, self.size
-        return rng.gumbel(size=shape).astype(dtype) if training else np.zeros(shape, dtype)
+        if not training:
+            return np.zeros(shape, dtype)
+        if not isinstance(rng, np.random.Generator):
+            raise OptionError(f"Sampled.noise: rng={rng!r}, expected a Generator; write np.random.default_rng(seed)")
+        return rng.gumbel(size=shape).astype(dtype)
 
     def __call__(self, y: Any, noise: Any) -> Any:
         chosen = np.argmax(y / self.temperature + noise, axis=-1)

@@ -232,6 +232,7 @@ def test_one_hot():
         (lambda: Sampled(0), OptionError, "size=0"),
         (lambda: Sampled(3, 0), OptionError, "temperature=0, expected a number above 0"),
         (lambda: Sampled(3, "hot"), OptionError, "temperature='hot'"),
+        (lambda: Sampled(3).noise(None, 4, 2), OptionError, r"rng=None, expected a Generator; write np\.random"),
     ],
 )
 def test_options(make, error, words):
