@@ -48,7 +48,8 @@ def test_notebooks_are_listed_assert_and_end_with_exercises_and_references(noteb
     assert len(asserting) >= 3
 
 
-WITH_TORCH = {f"tapegrad.interop.torch.{name}" for name in ("applied", "functions", "layer_module", "memory", "modules")}
+TORCH = "applied", "functions", "layer_module", "memory", "modules"  # of tapegrad.interop.torch, those that need it
+WITH_TORCH = {f"tapegrad.interop.torch.{name}" for name in TORCH}
 
 
 # Not pytest's --doctest-modules: it would import `cells/base.py` a second time under the name `cells.base`,
