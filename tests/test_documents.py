@@ -48,13 +48,17 @@ def test_notebooks_are_listed_assert_and_end_with_exercises_and_references(noteb
     assert len(asserting) >= 3
 
 
+TORCH = "applied", "functions", "layer_module", "memory", "modules"  # of tapegrad.interop.torch, those that need it
+WITH_TORCH = {f"tapegrad.interop.torch.{name}" for name in TORCH}
+
+
 # Not pytest's --doctest-modules: it would import `cells/base.py` a second time under the name `cells.base`,
 # and every cell and backend would be registered twice.
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_docstring_examples(name):
     if name.startswith("tapegrad.testing.by_"):  # another library, which the tests can do without
         pytest.importorskip(name.removeprefix("tapegrad.testing.by_"))
-    if name.startswith(("tapegrad.interop.torch.", "tapegrad.benchmarks.torch_")):
+    if name in WITH_TORCH:
         pytest.importorskip("torch")
     module = importlib.import_module(name)
     result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 
 import tapegrad as tg
+from tapegrad.tensor import Lent
 from tapegrad.testing import programs
 
 
@@ -182,3 +183,13 @@ def test_arguments_are_never_written(program):
     tg.jvp(program, args, args)
     for x, kept in zip(args, program.args, strict=True):
         np.testing.assert_array_equal(x, kept)
+
+
+def test_memory_that_is_lent_is_read_where_it_is():
+    """Its owner sees to it that nobody writes; so a write between the passes shows, which a copy would hide."""
+    memory, other = np.arange(3.0), np.arange(3.0)
+    x, w = np.asarray(Lent(memory, None)), np.asarray(Lent(other, None))
+    assert not x.flags.writeable
+    _, pullback = tg.vjp(lambda x: x * x * w, x)
+    memory[...], other[...] = 2.0, 5.0
+    np.testing.assert_array_equal(pullback(np.ones(3))[0], np.full(3, 2 * 2.0 * 5.0))

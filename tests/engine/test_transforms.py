@@ -221,3 +221,14 @@ def test_per_example_gradients():
     loss = lambda w, x, y: (np.tanh(x @ w) - y) ** 2  # noqa: E731
     found = tg.vmap(tg.grad(loss), (None, 0, 0))(w, xs, ys)
     close(found, np.stack([tg.grad(loss)(w, x, y) for x, y in zip(xs, ys, strict=True)]))
+
+
+def test_a_pullback_of_leaves_takes_none_for_zero():
+    point = {"x": np.array(3.0), "y": np.array(5.0)}
+    result, pullback = tg.vjp(lambda p: {"a": p["x"] ** 2, "b": p["x"] * p["y"]}, point)
+    assert sorted(result) == ["a", "b"]
+    one = np.array(1.0)
+    assert [float(g) for g in pullback.of_leaves([one, one])] == [11.0, 3.0]
+    assert [float(g) for g in pullback.of_leaves([None, one])] == [5.0, 3.0]
+    assert [float(g) for g in pullback.of_leaves([one, None])] == [6.0, 0.0]
+    assert [float(g) for g in pullback.of_leaves([None, None])] == [0.0, 0.0]
