@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tapegrad.cells.registry import find
+from tapegrad.cells.registry import KINDS, cells, find
 
 from ..errors import OptionError
 from ..testing.cell_modules import cell_classes, imported
@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     elif _is_module(args.cell):
         listed = in_order(members(_of_module(args.cell)))
     else:
-        cls = find(args.cell)
-        return _one(next(member for member in family() if member.cls is cls), args.json)
+        named = [member for member in family() if member.name.lower() == args.cell.lower()]
+        return _one(named[0] if named else members([find(args.cell)])[0], args.json)
     print(json.dumps([as_json(member) for member in listed], indent=2) if args.json else table(listed))
     return 0
 
@@ -59,13 +59,11 @@ def _is_module(name: str) -> bool:
     """Whether a name is that of a user's module, and of no registered cell."""
     if "." in name or "/" in name:
         return True
-    try:
-        find(name)
-    except OptionError:
-        if os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())
-        return importlib.util.find_spec(name) is not None
-    return False
+    if any(name.lower() == cls.__name__.lower() for kind in KINDS for cls in cells(kind)):
+        return False
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return importlib.util.find_spec(name) is not None
 
 
 def _of_module(name: str) -> list[type]:

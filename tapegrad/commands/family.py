@@ -77,7 +77,7 @@ class Member:
         """The last equations, as many as fit into a line; of several for one value the first."""
         stated: dict[str, str] = {}
         for line in self.equations:
-            equation = re.split(r"\s{2,}", line.strip())[0]
+            equation = re.split(r"\s{2,}", line.strip())[0].rstrip(",;")
             if " = " in equation:
                 stated.setdefault(equation.split(" = ")[0], equation)
         chosen = ""
