@@ -5,6 +5,7 @@ The LSTM and a cell take turns, so that what else the machine does meets both.
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import time
@@ -16,6 +17,7 @@ import numpy as np
 
 from tapegrad.cells import LSTM, Cell, Variant, variants
 
+from .. import pytree
 from ..errors import OptionError
 from .catalogue import own_cell
 from .demand import Demand, demand
@@ -30,18 +32,18 @@ SMALL = (5, 3)  # steps and rows of the comparison with the reference
 
 
 class Sizes(np.random.Generator):
-    """A generator for the builders of registered variants, which draw small sizes: it gives those of a shape.
+    """A generator for the builders of registered variants, which draw small sizes: it gives those of a benchmark.
 
-    Sizes are drawn as a permutation of whole numbers. The first is the input's; all others are H.
+    Sizes are drawn as a permutation of whole numbers. The first is the input's; all others are alike.
     """
 
-    def __init__(self, shape: Shape):
+    def __init__(self, inputs: int, others: int):
         super().__init__(np.random.PCG64(0))
-        self.shape = shape
+        self.inputs, self.others = inputs, others
 
     def permutation(self, x: Any, axis: int = 0) -> np.ndarray:
-        found = np.full(len(x), self.shape.H)
-        found[:1] = self.shape.I
+        found = np.full(len(x), self.others)
+        found[:1] = self.inputs
         return found
 
 
@@ -62,12 +64,22 @@ def members(named: str | None, own: Sequence[str]) -> dict[str, Make]:
         fitting = [key for key, v in every.items() if name.lower() in (key.lower(), v.cell.__name__.lower())]
         if not fitting:
             raise OptionError(f"--cells {name}: unknown; choose from {', '.join(every)}, or give your own by --cell")
-        found |= {key: partial(_sized, every[key]) for key in fitting}
+        found |= {key: partial(sized, every[key]) for key in fitting}
     return found | {name: own_cell(name).build for name in own}
 
 
-def _sized(variant: Variant, shape: Shape) -> Cell:
-    return variant.build(Sizes(shape))
+def sized(variant: Variant, shape: Shape) -> Cell:
+    """A variant for a shape: all sizes but the input's are H, or halved until no state of a row has more elements.
+
+    Where a state is as wide as the product of two sizes, as with blocks of cells, both are smaller than H.
+    """
+    others = shape.H
+    while True:
+        cell = variant.build(Sizes(shape.I, others))
+        widest = max((math.prod(state.shape) for state in pytree.leaves(cell.state())), default=0)
+        if widest <= max(shape.I, shape.H) or others == 1:
+            return cell
+        others //= 2
 
 
 def measure(name: str, make: Make, shape: Shape, rounds: int, threads: int, patience: float = 0.0) -> Row:

@@ -42,7 +42,7 @@ FAMILY = (
     "functions of elements, its simple arithmetic and its passage through memory take at the rates that the machine "
     "reaches, all measured here and in milliseconds; the roof, which is their sum; the fraction of it that is reached; "
     "the fraction that the LSTM reached in the same rounds; and how many times nearer the LSTM came. All sizes beside "
-    "the input's are H. Times of one thread are the processor's."
+    "the input's are H, or less where a state would be wider. Times of one thread are the processor's."
 )
 
 

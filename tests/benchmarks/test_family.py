@@ -11,11 +11,11 @@ from tapegrad.backends.reference import ReferenceBackend
 from tapegrad.benchmarks import family, roofline
 from tapegrad.benchmarks.cells import PeepholeLSTM
 from tapegrad.benchmarks.demand import Demand, demand
-from tapegrad.benchmarks.family import Sizes, measure, members
+from tapegrad.benchmarks.family import Sizes, measure, members, sized
 from tapegrad.benchmarks.flops import of_work
 from tapegrad.benchmarks.roofline import Roof, roof
 from tapegrad.benchmarks.work import Shape, Work
-from tapegrad.cells import GRU, LSTM, Cell, Elman, Parameter, State, variants
+from tapegrad.cells import GRU, LSTM, Cell, Elman, Parameter, State, Variant, variants
 from tapegrad.errors import OptionError
 
 SHAPE = Shape(7, 5, 3, 4)
@@ -112,12 +112,26 @@ def test_every_variant_can_be_made_at_a_benchmarks_size():
     assert list(chosen) == [str(variant) for variant in variants()]
     for name, make in chosen.items():
         work = Work.draw(name, make(shape), shape)
-        assert max(max(np.shape(leaf), default=0) for leaf in tg.tree_leaves(work.params)) >= 8, name
+        assert max(max(np.shape(leaf), default=0) for leaf in tg.tree_leaves(work.params)) >= 6, name
+        widest = max((np.size(leaf) for leaf in tg.tree_leaves(work.cell.initial_state(1))), default=0)
+        assert 4 <= widest <= 8, name
 
 
 def test_the_first_size_that_is_drawn_is_the_inputs():
-    drawn = Sizes(SHAPE).permutation(np.arange(1, 6))[:3].tolist()
-    assert drawn == [SHAPE.I, SHAPE.H, SHAPE.H]
+    assert Sizes(3, 4).permutation(np.arange(1, 6))[:3].tolist() == [3, 4, 4]
+
+
+class Blocks(Masked):
+    """As many units as two sizes multiplied."""
+
+    def state(self):
+        return State((self.hidden_size, self.hidden_size)), State((2,))
+
+
+def test_sizes_that_are_multiplied_are_smaller():
+    way = Variant(Blocks, "", lambda rng: Blocks(*rng.permutation(np.arange(1, 4))[:2].tolist()))
+    assert sized(way, Shape(2, 3, 5, 100)) == Blocks(5, 6)
+    assert sized(way, Shape(2, 3, 5, 1)) == Blocks(5, 1)
 
 
 def test_names_are_of_variants_or_of_classes():
