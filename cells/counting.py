@@ -174,7 +174,9 @@ def polynomial_text(formula: Polynomial, letters: Sequence[str]) -> str:
     parts: list[str] = []
     for powers in order:
         value = formula[powers] / factor
-        named = "".join(c if p == 1 else f"{c}^{p}" for c, p in sorted(zip(letters, powers, strict=True)) if p)
+        named = "".join(
+            c if p == 1 else f"{c}^{p}" for c, p in sorted(zip(letters, powers, strict=True)) if p
+        )
         size = abs(value)
         number = "" if size == 1 and named else f"({size})" if size.denominator > 1 and named else f"{size}"
         sign = "-" if value < 0 else ""
@@ -190,3 +192,5 @@ def sum_of_parts(cell: Layer) -> bool:
         value = getattr(cell, field.name)
         held += [part for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Layer)]
     return bool(held) and cell.parameter_count == sum(part.parameter_count for part in held)
+
+
