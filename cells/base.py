@@ -24,7 +24,8 @@ class Cell(Layer):
 
     Notes
     -----
-    Options whose names end in ``_size`` must be integers of at least 1. All options must be hashable. A subclass with
+    Options whose names end in ``_size`` must be integers of at least 1, those annotated as bool, int or float must be
+    such, and become Python's. All options must be hashable. A subclass with
     its own ``__post_init__`` calls ``super().__post_init__()``. ``class MyCell(OtherCell, kw_only=True)`` lets
     options without a default follow inherited ones that have one.
 

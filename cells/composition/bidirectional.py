@@ -16,7 +16,7 @@ from ..gated import GRU
 from ..layer import Layer
 from ..registry import register
 from ..simple import Elman
-from .joining import checked_layer, drawn, given, noise_inputs, size_of, taken_apart
+from .joining import checked_layer, drawn, given, noise_inputs, size_of, taken_apart, valid_reset
 
 MERGES: dict[str, Callable[[Any, Any], Any]] = {
     "concatenate": lambda a, b: np.concatenate([a, b], axis=-1),
@@ -180,11 +180,11 @@ class Bidirectional(Layer):
         StructureError, ShapeError, DtypeError
             When params, state and xs do not fit the layer or each other.
         """
-        xs, noise = taken_apart(self, xs)
+        xs, noise = taken_apart(self, xs, len(self._layers))
         state = checked(self, params, xs, state)
         own = [given(layer, xs, None if noise is None else noise[i]) for i, layer in enumerate(self._layers)]
         options = {"lengths": lengths, "checkpoint": checkpoint, "backend": backend}
-        other = None if reset is None else _other_side(np.asarray(reset), reverse)
+        other = None if reset is None else _other_side(valid_reset(xs, reset), reverse)
         f, yf = self.forward(params["forward"], own[0], state[0], reset=reset, reverse=reverse, **options)
         b, yb = self.backward(params["backward"], own[1], state[1], reset=other, reverse=not reverse, **options)
         return (f, b), pytree.map(MERGES[self.merge], yf, yb)

@@ -99,8 +99,9 @@ class Feedback(Layer):
         object.__setattr__(self, "steps", checked_size("Feedback", "steps", self.steps))
         if not isinstance(self.cell, Cell):
             raise OptionError(f"Feedback: cell={self.cell!r}, expected a cell such as GRU(8, 8)")
-        if self.feed is not None and not callable(self.feed):
-            raise OptionError(f"Feedback: feed={self.feed!r}, expected a function from an output to the next input")
+        if self.feed is not None and (isinstance(self.feed, type) or not callable(self.feed)):
+            raise OptionError(f"Feedback: feed={self.feed!r}, expected a function from an output to the next input, or "
+                "an instance such as Sampled(10)")
         m, n = input_size_of(self.cell), size_of(self.cell)
         if self.every_step and (m is None or n is None or m <= n):
             raise ShapeError(
@@ -186,7 +187,7 @@ class Feedback(Layer):
         StructureError, ShapeError, DtypeError
             When params, state, xs and what is fed back do not fit the cell or each other.
         """
-        x, noise = taken_apart(self, xs)
+        x, noise = taken_apart(self, xs, 2)
         state = checked(self, params, x, state)
         if reset is not None or reverse:
             raise OptionError("Feedback: reset= and reverse=True have no meaning for steps that are made of one")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.errors import OptionError
+from tapegrad.errors import OptionError, ShapeError
 
 from ..layer import checked_size
 
@@ -68,5 +68,9 @@ class Sampled:
         return rng.gumbel(size=shape).astype(dtype)
 
     def __call__(self, y: Any, noise: Any) -> Any:
+        if y.shape[-1] != self.size:
+            raise ShapeError(
+                f"{self!r}: the logits have shape {y.shape}, expected (B, {self.size}); write size={y.shape[-1]}"
+            )
         chosen = np.argmax(y / self.temperature + noise, axis=-1)
         return chosen if self.tokens else one_hot(chosen, self.size, y.dtype)

@@ -151,7 +151,7 @@ class Sequential(Layer):
         StructureError, ShapeError, DtypeError
             When params, state and xs do not fit the layers or each other.
         """
-        xs, noise = taken_apart(self, xs)
+        xs, noise = taken_apart(self, xs, len(self.layers))
         noise = (None,) * len(self.layers) if noise is None else noise
         state = checked(self, params, xs, state)
         options = {"reset": reset, "reverse": reverse, "checkpoint": checkpoint, "backend": backend}

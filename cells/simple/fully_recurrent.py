@@ -70,9 +70,9 @@ class FullyRecurrent(Cell):
         m, n = self.input_size, self.hidden_size
         if self.connections is not None:
             object.__setattr__(self, "connections", _checked_connections(self.connections, m, n))
+        super().__post_init__()
         if self.outputs is not None and not 1 <= self.outputs <= n:
             raise OptionError(f"FullyRecurrent: outputs={self.outputs!r}, expected how many of {n} units are outputs")
-        super().__post_init__()
 
     @property
     def output_size(self) -> int:
