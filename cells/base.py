@@ -55,6 +55,8 @@ class Cell(Layer):
     ((4, 3), (5, 4, 3), dtype('float32'))
     """
 
+    records = True
+
     def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
         """One step for a batch: the equations of the cell, in NumPy.
 

@@ -41,6 +41,8 @@ class Layer:
 
     __pytree_leaf__ = True
     source: ClassVar[str] = ""
+    #: Whether a call takes ``record=``, names of variables of the step to be returned too.
+    records: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, kw_only: bool = False, **options: Any):
         super().__init_subclass__(**options)
