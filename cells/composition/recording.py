@@ -31,8 +31,8 @@ def asked(layer: Layer, record: Any, parts: Mapping[str, Layer]) -> dict[str, An
         part, _, own = name.partition(".")
         if part not in able or not own:
             raise OptionError(
-                f"{layer!r}: record={name!r}, expected a part with a step of its own ({', '.join(able) or 'none here'}), "
-                "a dot, and a variable of that step; record=True gives all"
+                f"{layer!r}: record={name!r}, expected a part with a step of its own "
+                f"({', '.join(able) or 'none here'}), a dot, and a variable of that step; record=True gives all"
             )
         found.setdefault(part, []).append(own)
     return found
