@@ -61,6 +61,9 @@ class Sequential(Layer):
     last layer. A layer may give another number of steps than it takes (:class:`Pooling`, :class:`Subsampling`,
     :class:`Feedback`); ``lengths`` follow, and ``output_lengths(lengths)`` tells what comes out.
 
+    Parts that are not to learn are named by a mask of the keys of the parameters, which ends where all below is alike,
+    for :func:`tapegrad.freeze` in a loss or for ``frozen=`` of :func:`tapegrad.training.fit`.
+
     With a noisy layer among them (:class:`Dropout`) xs is ``(xs, noise)``, where ``noise`` is what :meth:`noise` draws.
 
     Examples
@@ -72,6 +75,17 @@ class Sequential(Layer):
     >>> state, ys = model(params, np.zeros((7, 2, 3), np.float32))
     >>> ys.shape
     (7, 2, 2)
+
+    The forward reader and the top learn, all else is held:
+
+    >>> import tapegrad as tg
+    >>> mask = {"layer0": {"forward": False, "backward": True}, "layer1": True, "layer2": False}
+    >>> xs = np.ones((7, 2, 3), np.float32)
+    >>> grads = tg.grad(lambda p: np.sum(model(tg.freeze(p, mask), xs)[1]))(params)
+    >>> {name: bool(np.any(g["W_xn"])) for name, g in grads["layer0"].items()}
+    {'forward': True, 'backward': False}
+    >>> bool(np.any(grads["layer1"]["W_xn"])), bool(np.any(grads["layer2"]["W_hy"]))
+    (False, True)
     """
 
     records = True
