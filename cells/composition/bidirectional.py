@@ -9,6 +9,7 @@ import numpy as np
 
 from tapegrad import pytree
 from tapegrad.errors import OptionError, ShapeError
+from tapegrad.primitives.registry import shape_of
 
 from ..calls import checked
 from ..checks import data_inputs
@@ -201,6 +202,11 @@ class Bidirectional(Layer):
             ends.append(end)
             ys.append(y)
             recorded.update({f"{name}.{variable}": value for variable, value in found.items()})
+        came = [shape_of(pytree.leaves(y)[0])[0] for y in ys]
+        if came[0] != came[1]:
+            raise ShapeError(
+                f"{self!r}: forward gives {came[0]} steps and backward {came[1]}; give both layers that make as many"
+            )
         result = tuple(ends), pytree.map(MERGES[self.merge], *ys)
         return result if record is None else (*result, recorded)
 

@@ -155,7 +155,7 @@ class Subsampling(_Resampling):
         return self.input_size * (self.factor if self.how == "concatenate" else 1)
 
     def output_lengths(self, lengths: Any) -> Any:
-        return -(-lengths // self.factor)
+        return -(-np.asarray(lengths) // self.factor)
 
     def __call__(
         self,

@@ -19,7 +19,7 @@ from ..registry import register
 from ..simple import Elman
 from .bidirectional import Bidirectional
 from .dropout import Dropout
-from .joining import check_fits, checked_sequence, drawn, given, noise_inputs, size_of, taken_apart
+from .joining import check_fits, checked_sequence, drawn, given, noise_inputs, size_of, taken_apart, valid_lengths
 from .recording import asked, called
 from .resampling import Subsampling
 from .stacked import Stacked
@@ -82,7 +82,7 @@ class Sequential(Layer):
     >>> mask = {"layer0": {"forward": False, "backward": True}, "layer1": True, "layer2": False}
     >>> xs = np.ones((7, 2, 3), np.float32)
     >>> grads = tg.grad(lambda p: np.sum(model(tg.freeze(p, mask), xs)[1]))(params)
-    >>> {name: bool(np.any(g["W_xn"])) for name, g in grads["layer0"].items()}
+    >>> {name: bool(np.any(grads["layer0"][name]["W_xn"])) for name in ("forward", "backward")}
     {'forward': True, 'backward': False}
     >>> bool(np.any(grads["layer1"]["W_xn"])), bool(np.any(grads["layer2"]["W_hy"]))
     (False, True)
@@ -176,6 +176,7 @@ class Sequential(Layer):
         xs, noise = taken_apart(self, xs, len(self.layers))
         noise = (None,) * len(self.layers) if noise is None else noise
         state = checked(self, params, xs, state)
+        lengths = None if lengths is None else valid_lengths(xs, lengths)
         options = {"reset": reset, "reverse": reverse, "checkpoint": checkpoint, "backend": backend}
         wanted = asked(self, record, {str(number): layer for number, layer in enumerate(self.layers)})
         states: list[Any] = []

@@ -35,17 +35,20 @@ class VariationalDropout(Noisy):
     leaves : tuple of int
         Which arrays of the state are dropped from, where they go into the step: the first by default, which is the
         output h of the cells here and not the memory c of an LSTM.
+    input_leaves : tuple of int, optional
+        Which arrays of the input are dropped from: all floating ones by default. Of a :class:`GRUD`, whose input is the
+        dict of delta, m and x, take (2,): dropped from m, values would be missing that are not.
 
     Raises
     ------
     OptionError
-        When ``cell`` is no cell, declares no inputs, or has no such floating array in its state.
+        When ``cell`` is no cell, declares no inputs, or has no such floating array in its state or input.
 
     Notes
     -----
-    Input: ``(x, noise)``, where ``noise = dropout.noise(rng, steps, batch)`` holds one mask for each floating input and
-    one for each of ``leaves``, the same at all steps. Parameters and state are those of the cell. The masks are scaled
-    when they are drawn (inverted dropout), so to evaluate, ``noise(..., training=False)`` is 1.
+    Input: ``(x, noise)``, where ``noise = dropout.noise(rng, steps, batch)`` holds one mask for each of
+    ``input_leaves`` and one for each of ``leaves``, the same at all steps. Parameters and state are those of the cell.
+    The masks are scaled when they are drawn (inverted dropout), so to evaluate, ``noise(..., training=False)`` is 1.
 
     The mask is on the state as the whole step sees it. Of an Elman network or an LSTM that is h before its weights, as
     in the paper. Of a GRU it is also h on its direct path, z_t * h_{t-1}: a unit that is dropped forgets at each step,
@@ -62,6 +65,7 @@ class VariationalDropout(Noisy):
     input_rate: float = 0.25
     state_rate: float = 0.25
     leaves: tuple[int, ...] = (0,)
+    input_leaves: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,18 +75,24 @@ class VariationalDropout(Noisy):
             raise OptionError(
                 f"VariationalDropout: {self.cell!r} declares no inputs; let its inputs() return Input(...)"
             )
-        specs = pytree.leaves(self.state())
-        for leaf in self.leaves if isinstance(self.leaves, tuple) else [self.leaves]:
+        self._check("leaves", self.leaves, "state", pytree.leaves(self.state()))
+        if self.input_leaves is not None:
+            self._check("input_leaves", self.input_leaves, "input", pytree.leaves(self._declared()))
+
+    def _check(self, option: str, numbers: Any, where: str, specs: list[Any]) -> None:
+        for leaf in numbers if isinstance(numbers, tuple) else [numbers]:
             whole = isinstance(leaf, int) and not isinstance(leaf, bool) and 0 <= leaf < len(specs)
-            if not isinstance(self.leaves, tuple) or not whole or not _floating(specs[leaf]):
+            if not isinstance(numbers, tuple) or not whole or not _floating(specs[leaf]):
                 raise OptionError(
-                    f"VariationalDropout: leaves={self.leaves!r}, expected a tuple of numbers of floating arrays "
-                    f"in the state of {self.cell!r}, which has {len(specs)}"
+                    f"VariationalDropout: {option}={numbers!r}, expected a tuple of numbers of floating arrays "
+                    f"in the {where} of {self.cell!r}, which has {len(specs)}"
                 )
 
-    def _places(self) -> list[int]:
-        """The numbers of the floating inputs of the wrapped cell, noise aside."""
-        return [k for k, spec in enumerate(pytree.leaves(self._declared())) if _floating(spec)]
+    def _places(self) -> tuple[int, ...]:
+        """The numbers of the inputs of the wrapped cell that are dropped from."""
+        if self.input_leaves is not None:
+            return self.input_leaves
+        return tuple(k for k, spec in enumerate(pytree.leaves(self._declared())) if _floating(spec))
 
     def _declared(self) -> Any:
         return data_inputs(self.cell)

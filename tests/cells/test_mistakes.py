@@ -21,6 +21,7 @@ from tapegrad.cells import (
     Sampled,
     Sequential,
     Stacked,
+    Subsampling,
     Zoneout,
     observations,
 )
@@ -132,6 +133,21 @@ def test_samples_of_another_number_of_classes():
 
 
 # ---- inputs and masks ----
+
+
+def test_lengths_of_a_network_are_those_of_a_cell():
+    layer = Sequential((GRU(3, 4), Subsampling(4), GRU(4, 2)))
+    listed, array = call(layer, lengths=[5, 2]), call(layer, lengths=np.array([5, 2]))
+    np.testing.assert_array_equal(listed[1], array[1])
+    assert Subsampling(4).output_lengths([5, 2]).tolist() == [3, 1]
+    for wrong in ([5.0, 2.0], 3, [5]):
+        with pytest.raises(ShapeError, match=r"lengths= has the shape .*give one integer for each of the 2 rows"):
+            call(layer, lengths=wrong)
+
+
+def test_directions_that_give_other_numbers_of_steps():
+    with pytest.raises(ShapeError, match="forward gives 3 steps and backward 5; give both layers that make as many"):
+        call(Bidirectional(Sequential((GRU(3, 4), Subsampling(4))), GRU(3, 4)))
 
 
 @pytest.mark.parametrize("cell", [GRUD(3, 4), FullyRecurrent(3, 4, teacher_forcing=True)], ids=["GRUD", "forcing"])

@@ -9,6 +9,7 @@ import tapegrad as tg
 from tapegrad import pytree
 from tapegrad.cells import (
     GRU,
+    GRUD,
     LSTM,
     Cell,
     DeepTransition,
@@ -299,6 +300,7 @@ def test_real_masks_compiled():
             r"leaves=\(1,\), expected a tuple of numbers",
         ),
         (lambda: VariationalDropout(GRU(2, 3), leaves=0), OptionError, "leaves=0"),
+        (lambda: VariationalDropout(GRU(2, 3), input_leaves=(1,)), OptionError, r"input_leaves=\(1,\).* the input of"),
         (lambda: VariationalDropout(Counting()), OptionError, r"leaves=\(0,\).*floating"),
         (lambda: RecurrentDropoutLSTM(2, 3, rate="0.1"), OptionError, "RecurrentDropoutLSTM: rate='0.1'"),
         (lambda: NOISY[0].noise(0, 2, 3), OptionError, r"Zoneout.noise: rng=0, expected a Generator"),
@@ -326,3 +328,17 @@ def test_networks_whose_parts_take_no_noise(wrapper, inner):
     if wrapper is VariationalDropout:
         params, xs = inner.init(rng, np.float64), rng.standard_normal((5, 2, 2))
         np.testing.assert_array_equal(cell(params, (xs, noise))[1], inner(params, xs)[1])
+
+
+def test_some_arrays_of_the_input():
+    """A mask that says what is missing is no feature to drop."""
+    cell, inner = VariationalDropout(GRUD(2, 3), 0.5, 0.5, input_leaves=(2,)), GRUD(2, 3)
+    rng = np.random.default_rng(1)
+    params, xs = random_params(inner, rng), random_inputs(inner, rng, T, B)
+    noise = cell.noise(rng, T, B, np.float64)
+    assert [mask.shape for mask in noise] == [(T, B, 2), (T, B, 3)]
+    h, d = inner.initial_state(B, np.float64)
+    for t, y in enumerate(cell(params, (xs, noise))[1]):
+        x = {name: value[t] for name, value in xs.items()}
+        (h, d), _ = inner.step(params, (h * noise[1][t], d), x | {"x": x["x"] * noise[0][t]})
+        np.testing.assert_allclose(y, h, rtol=1e-12)
