@@ -211,7 +211,7 @@ def checked_number(name: str, field: dataclasses.Field[Any], value: Any) -> Any:
     if whole and isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
     if not whole and isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return value if type(value) in (int, float) else float(value)
+        return value if isinstance(value, int) else float(value)
     kind = "an integer" if whole else "a number"
     raise OptionError(f"{name}: {field.name}={value!r}, expected {kind}{' or None' if optional else ''}")
 
@@ -236,3 +236,31 @@ def floating_dtype(name: str, dtype: Any) -> np.dtype:
     if dtype is None or kind is None or kind.kind != "f":
         raise DtypeError(f"{name}: dtype={dtype!r}, expected a floating dtype; give np.float32 or np.float64")
     return kind
+
+
+def refuse_network(name: str, layer: Any) -> None:
+    """Raises where a cell is asked for and a network of cells comes, which has no step; names its cells.
+
+    Raises
+    ------
+    OptionError
+        When ``layer`` is a layer without a ``step``.
+    """
+    if isinstance(layer, Layer) and not hasattr(layer, "step"):
+        found = ", ".join(f"layer.{path}" for path in _cell_paths(layer)) or "none here"
+        raise OptionError(
+            f"{name}: got a {type(layer).__name__}, a network that has no single step; give one of its cells: {found}"
+        )
+
+
+def _cell_paths(layer: Layer) -> list[str]:
+    """Where the cells of a network stand among its options: ``layers[1].forward``."""
+    found = []
+    for field in dataclasses.fields(layer):  # type: ignore[arg-type]
+        value = getattr(layer, field.name)
+        parts = enumerate(value) if isinstance(value, tuple) else ((None, value),)
+        for number, part in parts:
+            path = field.name if number is None else f"{field.name}[{number}]"
+            if isinstance(part, Layer):
+                found += [path] if hasattr(part, "step") else [f"{path}.{below}" for below in _cell_paths(part)]
+    return found

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import pytree
 from ..cells import Cell
+from ..cells.layer import refuse_network
 from ..errors import OptionError
 from .axes import axes
 from .flows import Flow, flows
@@ -96,6 +97,7 @@ def draw(
 def _problem(cell: Any, T: int | None, params: Any, xs: Any, state: Any, rng: np.random.Generator) -> Problem:
     """The arguments, with random ones where a cell came without."""
     steps = 1 if T is None else operator.index(T)
+    refuse_network("draw", cell)
     if isinstance(cell, Cell):
         dtype: Any = np.float64
         if params is None:

@@ -13,6 +13,7 @@ import numpy as np
 from .. import pytree
 from ..cells import Cell
 from ..cells.checks import check_call
+from ..cells.layer import refuse_network
 from ..errors import DtypeError, OptionError, ShapeError, StructureError
 from ..primitives.registry import shape_of
 from ..tracing import joined, trace
@@ -68,6 +69,7 @@ class Problem:
         if not isinstance(rows, (bool, np.bool_)):
             raise OptionError(f"{name}: rows={rows!r}; give True or False")
         self.name, self.by_rows, self.carries = name, bool(rows), carries
+        refuse_network(name, cell)
         self.step: Callable = cell.step if isinstance(cell, Cell) else cell
         if isinstance(cell, Cell):
             batch, dtype = check_call(cell, params, xs, state)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tapegrad import pytree
 from tapegrad.cells.base import Cell
+from tapegrad.cells.layer import refuse_network
 from tapegrad.errors import OptionError, ShapeError, StructureError, TapegradError, TracingError
 from tapegrad.tape import AbstractTape
 from tapegrad.tensor import aval_of
@@ -301,6 +302,7 @@ def subject(cell: Any, params: Any = None, state: Any = None, x: Any = None) -> 
         raise OptionError(
             f"derive: got the class {cell.__name__}; make a cell of it, {cell.__name__}(input_size=3, ...)"
         )
+    refuse_network("derive", cell)
     if not callable(cell):
         raise OptionError(f"derive: got a {type(cell).__name__}, expected a Cell or a function step(params, state, x)")
     if state is None and x is None:

@@ -13,6 +13,7 @@ from sympy import Symbol, sympify
 
 from tapegrad import pytree
 from tapegrad.cells.base import Cell
+from tapegrad.cells.layer import refuse_network
 from tapegrad.errors import OptionError, ShapeError, StructureError
 
 from .subject import float64
@@ -81,6 +82,7 @@ def unroll(
     """
     if isinstance(T, bool) or not isinstance(T, (int, np.integer)) or T < 1:
         raise OptionError(f"unroll: T={T!r}, expected a number of steps of at least 1")
+    refuse_network("unroll", cell)
     if isinstance(cell, Cell):
         step, examples = _of_cell(cell, int(T), shapes, params, state, xs)
     elif not callable(cell) or shapes is not None or state is None or xs is None:

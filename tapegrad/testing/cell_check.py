@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tapegrad.cells import Cell
+from tapegrad.cells.layer import refuse_network
 
 from ..errors import OptionError, TapegradError
 from . import cell_oracles
@@ -127,6 +128,7 @@ def check_cell(
     >>> check_cell(Elman(3, 4), oracles=("tape", "rtrl", "differences")).ok
     True
     """
+    refuse_network("check_cell", cell)
     if not isinstance(cell, Cell):
         hint = "; give an instance, made with its sizes" if isinstance(cell, type) else ""
         raise OptionError(f"check_cell: cell={cell!r} is no Cell{hint}")

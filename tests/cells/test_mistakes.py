@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad import analysis
 from tapegrad.cells import (
     GRU,
     GRUD,
@@ -26,6 +27,8 @@ from tapegrad.cells import (
     observations,
 )
 from tapegrad.errors import OptionError, ShapeError, StructureError, TracingError
+from tapegrad.symbolic import derive, unroll
+from tapegrad.testing import check_cell
 
 XS = np.zeros((5, 2, 3), np.float32)
 BOTH = Bidirectional(GRU(3, 4), GRU(3, 4))
@@ -93,6 +96,26 @@ def test_options_that_are_numbers_become_those_of_python():
 def test_parts(make, words):
     with pytest.raises(OptionError, match=words):
         make()
+
+
+# ---- networks in the place of cells ----
+
+
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("derive", lambda layer: derive(layer)),
+        ("unroll", lambda layer: unroll(layer, 2)),
+        ("check_cell", lambda layer: check_cell(layer)),
+        ("draw", lambda layer: analysis.draw(layer, 2)),
+        ("gradient_norms", lambda layer: analysis.gradient_norms(layer, {}, XS)),
+    ],
+)
+def test_a_network_in_the_place_of_a_cell(name, ask):
+    layer = Sequential((GRU(3, 4), Bidirectional(Sequential((LSTM(4, 2), Subsampling(2, 1))), GRU(4, 2)), Linear(4, 2)))
+    cells = r"layer\.layers\[0\], layer\.layers\[1\]\.forward\.layers\[0\], layer\.layers\[1\]\.backward, "
+    with pytest.raises(OptionError, match=rf"{name}: got a Sequential, a network that has no single step.*: {cells}"):
+        ask(layer)
 
 
 # ---- noise ----
