@@ -17,7 +17,7 @@ from tapegrad.errors import TapegradError
 from .checks import specification
 from .layer import Layer
 
-LETTERS = {"input_size": "m", "hidden_size": "n", "output_size": "k", "projection_size": "p"}
+LETTERS = {"input_size": "m", "hidden_size": "n", "output_size": "k", "projection_size": "p", "block_size": "s"}
 DEGREE = 3  # the highest power of a size that is looked for
 SCALES = (1, 2, 12)  # sizes are multiples of these: some cells want them even, or divisible by one another
 FURTHER = ((5, 9, 7, 8, 6), (8, 5, 11, 6, 9), (13, 12, 10, 7, 5))  # where a formula is tried
@@ -67,6 +67,14 @@ def counts(cell: Layer) -> Counts | None:
     ('4(n^2 + mn + n)', '(m, n)', {'input_size': 'm', 'hidden_size': 'n'})
     """
     names = sizes_of(cell)
+    found = _formulas(cell, names)
+    if found is None and any(name.endswith("_count") for name in names):  # an option may have one value for each part
+        found = _formulas(cell, [name for name in names if not name.endswith("_count")])
+    return found
+
+
+def _formulas(cell: Layer, names: Sequence[str]) -> Counts | None:
+    """:func:`counts` with the letters of some options, all others as they are."""
     for scale in SCALES if names else ():
         try:
             grid = itertools.product(range(1, DEGREE + 2), repeat=len(names))
@@ -85,8 +93,8 @@ def counts(cell: Layer) -> Counts | None:
 
 
 def sizes_of(cell: Layer) -> list[str]:
-    """The options of a cell that are sizes."""
-    named = [field.name for field in dataclasses.fields(cell) if field.name.endswith("_size")]  # type: ignore[arg-type]
+    """The options of a cell that are sizes, or numbers of parts."""
+    named = [field.name for field in dataclasses.fields(cell) if field.name.endswith(("_size", "_count"))]  # type: ignore[arg-type]
     return [name for name in named if isinstance(getattr(cell, name), int)]
 
 

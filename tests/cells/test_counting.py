@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tapegrad.cells import GRU, LSTM, Cell, Elman, Parameter, Stacked, State, variants
+from tapegrad.cells import GRU, LSTM, LSTM1997, LSTM2000, Cell, Elman, Parameter, Stacked, State, variants
 from tapegrad.cells.counting import counts, letters_of, polynomial_text, sizes_of, sum_of_parts
 from tapegrad.errors import OptionError, TapegradError
 
@@ -96,10 +96,26 @@ class Growing(Cell):
 
 def test_fractions_letters_and_sizes_that_are_even():
     found = counts(Odd(2, 3))
-    assert found.letters == {"hidden_size": "n", "block_size": "b", "head_size": "h"}
-    assert found.total == "(1/2)nb^2 + (1/2)n^2 + (1/2)n".replace("nb^2", "b^2n")
-    assert found.shapes == {"T": "((1/2)n^2 + (1/2)n,)", "W": "((1/2)n, b, b)"}
-    assert found.states == ["((1/2)n,)", "(b, 7)"]
+    assert found.letters == {"hidden_size": "n", "block_size": "s", "head_size": "h"}
+    assert found.total == "(1/2)ns^2 + (1/2)n^2 + (1/2)n"
+    assert found.shapes == {"T": "((1/2)n^2 + (1/2)n,)", "W": "((1/2)n, s, s)"}
+    assert found.states == ["((1/2)n,)", "(s, 7)"]
+
+
+@pytest.mark.parametrize("cell", [LSTM1997(2, 3, 4), LSTM2000(2, 3, 4)], ids=lambda cell: type(cell).__name__)
+def test_blocks_are_counted_too(cell):
+    """A formula in m, b blocks and s cells of each; with one of them fixed it would be that of some example."""
+    found = counts(cell)
+    assert found.letters == {"input_size": "m", "block_count": "b", "block_size": "s"}
+    assert found.shapes["W_yi"] == "(bs, b)"
+    assert found.shapes["W_xc"] == "(m, bs)"
+    for m, b, s in ((1, 2, 3), (7, 4, 2)):
+        other = dataclasses.replace(cell, input_size=m, block_count=b, block_size=s)
+        assert evaluated(found.total, {"m": m, "b": b, "s": s}) == other.parameter_count
+    each = dataclasses.replace(cell, input_bias=(-1.0, -2.0, -3.0))  # for three blocks and no others
+    found = counts(each)
+    assert found.letters == {"input_size": "m", "block_size": "s"}
+    assert evaluated(found.total, {"m": 2, "s": 4}) == each.parameter_count
 
 
 @pytest.mark.parametrize("cell", [Bent(3), Growing(3), Stacked((Elman(2, 3), Elman(3, 3)))], ids=repr)
