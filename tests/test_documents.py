@@ -30,6 +30,20 @@ def test_readme_examples_run_in_order_and_print_what_it_shows(tmp_path, monkeypa
         assert capsys.readouterr().out.strip() in text
 
 
+def test_readme_example_with_torch():
+    torch = pytest.importorskip("torch")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    names = {"torch": torch}
+    exec(BLOCK.search(text)[1], names)
+    names["xs"] = torch.from_numpy(names["xs"])
+    exec("from tapegrad.interop import torch as bridge", names)
+    for block in re.findall(r"^```py\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        exec(block, names)
+    names["ys"].sum().backward()
+    assert names["ys"].shape == (100, 4, 32)
+    assert all(parameter.grad.any() for parameter in names["module"].parameters())
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_between_documents_lead_somewhere(document):
     targets = LINK.findall(document.read_text(encoding="utf-8"))
