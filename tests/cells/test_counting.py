@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tapegrad.cells import GRU, LSTM, Cell, Elman, Parameter, Stacked, State, variants
+from tapegrad.cells import GRU, LSTM, LSTM2000, Cell, Elman, Parameter, Stacked, State, variants
 from tapegrad.cells.counting import counts, letters_of, polynomial_text, sizes_of, sum_of_parts
 from tapegrad.errors import OptionError, TapegradError
 
@@ -92,6 +92,36 @@ class Growing(Cell):
 
     def parameters(self):
         return {f"W{i}": Parameter((i + 1,), init=0.0) for i in range(self.hidden_size)}
+
+
+class Blocks(Cell):
+    """Integers that are lengths, one that is a number of arrays, one that changes nothing, and a truth value."""
+
+    input_size: int
+    block_count: int
+    order: int = 2
+    layers: int = 2
+    seed: int = 0
+    biased: bool = True
+
+    def parameters(self):
+        arrays = {f"W{i}": Parameter((self.input_size, self.block_count, self.order), init=0.0)
+                  for i in range(self.layers)}  # fmt: skip
+        return arrays | ({"b": Parameter((3,), init=0.0)} if self.biased else {})
+
+    def state(self):
+        return State((self.block_count,))
+
+
+def test_integers_that_change_the_numbers_are_sizes():
+    found = counts(Blocks(4, 3))
+    assert found.letters == {"input_size": "m", "block_count": "c", "order": "o"}
+    assert found.total == "2cmo + 3"
+    assert found.states == ["(c,)"]
+    of_blocks = counts(LSTM2000(2, 3, 2, truncated=False))
+    assert of_blocks.letters == {"input_size": "m", "block_size": "b", "block_count": "c"}
+    assert of_blocks.total == "b^2c^2 + 3bc^2 + bcm + 3cm + 3c"
+    assert of_blocks.shapes["W_yi"] == "(bc, c)"
 
 
 def test_fractions_letters_and_sizes_that_are_even():
