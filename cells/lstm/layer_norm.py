@@ -19,10 +19,10 @@ class LayerNormLSTM(Cell):
 
     ::
 
+        LN(v; a, d) = a * (v - mean(v)) / sqrt(mean((v - mean(v))^2) + epsilon) + d
         net_t = LN(h_{t-1} W_h; a_h, d_h) + LN(x_t W_x; a_x, d_x) + b      of the gates i, f, o and the candidate g
         c_t = sigmoid(net_f) * c_{t-1} + sigmoid(net_i) * tanh(net_g)
         h_t = sigmoid(net_o) * tanh(LN(c_t; a_c, d_c))
-        LN(v; a, d) = a * (v - mean(v)) / sqrt(mean((v - mean(v))^2) + epsilon) + d
 
     Parameters
     ----------
