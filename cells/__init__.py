@@ -36,6 +36,7 @@ from .lstm import LSTM1997 as LSTM1997
 from .lstm import LSTM2000 as LSTM2000
 from .lstm import CoupledLSTM as CoupledLSTM
 from .lstm import FullPeepholeLSTM as FullPeepholeLSTM
+from .lstm import LayerNormLSTM as LayerNormLSTM
 from .lstm import PeepholeLSTM as PeepholeLSTM
 from .lstm import ProjectedLSTM as ProjectedLSTM
 from .lstm import VanillaLSTM as VanillaLSTM

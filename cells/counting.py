@@ -17,7 +17,7 @@ from tapegrad.errors import TapegradError
 from .checks import specification
 from .layer import Layer
 
-LETTERS = {"input_size": "m", "hidden_size": "n", "output_size": "k", "projection_size": "p", "block_size": "s"}
+LETTERS = {"input_size": "m", "hidden_size": "n", "output_size": "k", "projection_size": "p", "block_count": "c"}
 DEGREE = 3  # the highest power of a size that is looked for
 SCALES = (1, 2, 12)  # sizes are multiples of these: some cells want them even, or divisible by one another
 FURTHER = ((5, 9, 7, 8, 6), (8, 5, 11, 6, 9), (13, 12, 10, 7, 5))  # where a formula is tried
@@ -47,6 +47,8 @@ class Counts(NamedTuple):
 def counts(cell: Layer) -> Counts | None:
     """The numbers of a cell's parameters as formulas in its sizes, all other options as they are.
 
+    Sizes are the options that are called so, and other integers that change the numbers, such as a count of blocks.
+
     The formulas are polynomials through the counts at small sizes, in exact fractions, and hold at larger sizes and at
     those of the cell.
 
@@ -66,16 +68,15 @@ def counts(cell: Layer) -> Counts | None:
     >>> found.total, found.shapes["W_xi"], found.letters
     ('4(n^2 + mn + n)', '(m, n)', {'input_size': 'm', 'hidden_size': 'n'})
     """
-    names = sizes_of(cell)
-    found = _formulas(cell, names)
-    if found is None and any(name.endswith("_count") for name in names):  # an option may have one value for each part
-        found = _formulas(cell, [name for name in names if not name.endswith("_count")])
-    return found
+    called = sizes_of(cell)
+    for names in (called + counted(cell, called), called):
+        if names and (found := _formulas(cell, names)) is not None:
+            return found
+    return None
 
 
 def _formulas(cell: Layer, names: Sequence[str]) -> Counts | None:
-    """:func:`counts` with the letters of some options, all others as they are."""
-    for scale in SCALES if names else ():
+    for scale in SCALES:
         try:
             grid = itertools.product(range(1, DEGREE + 2), repeat=len(names))
             values = [_numbers(cell, names, scale, at) for at in grid]
@@ -93,9 +94,24 @@ def _formulas(cell: Layer, names: Sequence[str]) -> Counts | None:
 
 
 def sizes_of(cell: Layer) -> list[str]:
-    """The options of a cell that are sizes, or numbers of parts."""
-    named = [field.name for field in dataclasses.fields(cell) if field.name.endswith(("_size", "_count"))]  # type: ignore[arg-type]
+    """The options of a cell that are sizes."""
+    named = [field.name for field in dataclasses.fields(cell) if field.name.endswith("_size")]  # type: ignore[arg-type]
     return [name for name in named if isinstance(getattr(cell, name), int)]
+
+
+def counted(cell: Layer, sizes: Sequence[str]) -> list[str]:
+    """The options that are integers and no sizes by name, and that change the numbers of a cell, not how many."""
+    found = []
+    for name in [field.name for field in dataclasses.fields(cell) if field.name not in sizes]:  # type: ignore[arg-type]
+        value = getattr(cell, name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            try:
+                here, there = (_numbers(cell, [name], 1, [at]) for at in (value, value + 1))
+            except TapegradError:
+                continue
+            if here != there and len(here) == len(there):
+                found.append(name)
+    return found
 
 
 def letters_of(names: Sequence[str]) -> dict[str, str]:
@@ -182,9 +198,7 @@ def polynomial_text(formula: Polynomial, letters: Sequence[str]) -> str:
     parts: list[str] = []
     for powers in order:
         value = formula[powers] / factor
-        named = "".join(
-            c if p == 1 else f"{c}^{p}" for c, p in sorted(zip(letters, powers, strict=True)) if p
-        )
+        named = "".join(c if p == 1 else f"{c}^{p}" for c, p in sorted(zip(letters, powers, strict=True)) if p)
         size = abs(value)
         number = "" if size == 1 and named else f"({size})" if size.denominator > 1 and named else f"{size}"
         sign = "-" if value < 0 else ""
@@ -200,5 +214,3 @@ def sum_of_parts(cell: Layer) -> bool:
         value = getattr(cell, field.name)
         held += [part for part in (value if isinstance(value, tuple) else (value,)) if isinstance(part, Layer)]
     return bool(held) and cell.parameter_count == sum(part.parameter_count for part in held)
-
-

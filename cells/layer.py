@@ -211,7 +211,7 @@ def checked_number(name: str, field: dataclasses.Field[Any], value: Any) -> Any:
     if whole and isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
     if not whole and isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return value if isinstance(value, int) else float(value)
+        return float(value) if isinstance(value, np.generic) or not isinstance(value, (int, float)) else value
     kind = "an integer" if whole else "a number"
     raise OptionError(f"{name}: {field.name}={value!r}, expected {kind}{' or None' if optional else ''}")
 

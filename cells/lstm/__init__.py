@@ -2,6 +2,7 @@
 
 from .coupled import CoupledLSTM as CoupledLSTM
 from .full_peephole import FullPeepholeLSTM as FullPeepholeLSTM
+from .layer_norm import LayerNormLSTM as LayerNormLSTM
 from .lstm import LSTM as LSTM
 from .lstm_1997 import LSTM1997 as LSTM1997
 from .lstm_2000 import LSTM2000 as LSTM2000

@@ -14,7 +14,12 @@ from ..specs import Parameter, State
 VARIANTS = ("V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
 
 
-@register()
+def _full_recurrence(rng: np.random.Generator) -> "VanillaLSTM":
+    m, n = rng.permutation(np.arange(1, 5))[:2].tolist()  # it has thirteen square matrices
+    return VanillaLSTM(m, n, "FGR")
+
+
+@register(variants={"V": {}, "FGR": _full_recurrence})
 class VanillaLSTM(Cell):
     """The LSTM with peepholes and full gradient, and what is left of it without one of its parts.
 

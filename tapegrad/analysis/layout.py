@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .graphs import INPUT, OLD, OUTPUT, STATE, VALUE, Edge, StepGraph, Vertex
-from .routes import around
+from .routes import around, is_clear
 
 GAP = 0.85  # between rows
 NARROW = 1.3  # the width of a column, at least
@@ -90,7 +90,11 @@ def _keep_off(graph: StepGraph, layout: Layout) -> None:
             start, others = (0.0, y), [*circles, (x - layout.columns, y)]
         else:
             start, others = layout.places[edge.source], circles
-        layout.ways[edge] = around([start, *layout.ways[edge], target], np.array(others), GAP, NARROW, REACH)
+        near = np.array(others)
+        ways = around([start, *layout.ways[edge], target], near, GAP, NARROW, REACH)
+        if edge.source.kind == OLD and not is_clear((x - layout.columns, y), [*ways, target][0], near, NARROW, REACH):
+            ways = [start, *ways]  # along the rail until this step begins
+        layout.ways[edge] = ways
 
 
 def _depths(graph: StepGraph) -> dict[Vertex, int]:

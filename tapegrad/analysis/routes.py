@@ -38,6 +38,12 @@ def around(points: Sequence[Point], circles: np.ndarray, gap: float, stretch: fl
     return found[1:-1]
 
 
+def is_clear(a: Point, b: Point, circles: np.ndarray, stretch: float, reach: float) -> bool:
+    """Whether a straight line keeps off all circles but those at its ends."""
+    others = circles[~_is_one_of(circles, [a, b])]
+    return bool(np.all(_distances(others, a, b, stretch) >= reach))
+
+
 def _detours(p: Point, q: Point, gap: float) -> list[list[Point]]:
     """Ways from p to q through the middles between columns, where no circle is."""
     up = 1.0 if q[1] >= p[1] else -1.0

@@ -28,6 +28,7 @@ from .work import Shape, Work, deviation, tolerance
 Row = dict[str, Any]
 Make = Callable[[Shape], Cell]
 UNLIMITED = 1e6  # seconds: every cell takes part in every round
+STEADY = 0.03  # seconds of a measurement at least: the first calls after another cell's find nothing in the caches
 SMALL = (5, 3)  # steps and rows of the comparison with the reference
 
 
@@ -95,7 +96,7 @@ def measure(name: str, make: Make, shape: Shape, rounds: int, threads: int, pati
         each()
     spare = max(0, (os.cpu_count() or 1) - threads)
     clock = time.process_time if threads == 1 else time.perf_counter
-    found = in_turn(once, rounds, UNLIMITED, patience, spare, clock=clock)
+    found = in_turn(once, rounds, UNLIMITED, patience, spare, STEADY, clock)
     times, of_lstm = found["cell"].seconds, found["known"].seconds
     return _row(name, shape, times, of_lstm, roofs, asked, shape.B, wrong)
 

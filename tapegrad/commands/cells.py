@@ -1,9 +1,9 @@
 """List the cells: what each computes, how many numbers it learns, where it comes from; or show one of them.
 
-    tapegrad cells
-    tapegrad cells lstm
-    tapegrad cells my_package.cells
-    tapegrad cells my_cells.py:MyCell
+tapegrad cells
+tapegrad cells lstm
+tapegrad cells my_package.cells
+tapegrad cells my_cells.py:MyCell
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from .family import Member
 
 WIDTH = 100
-FORMULA = 36  # the widest column of formulas
+FORMULA = 36  # the longest formula
+COLUMN = 20  # the widest column of formulas; a longer one takes of the source behind it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +81,8 @@ def _of_module(name: str) -> list[type]:
 def table(listed: Sequence[Member]) -> str:
     """Two lines for each cell: name, parameters, year and source; and its last equations."""
     formulas = {member.cls: cut(member.formula(), FORMULA) for member in listed}
-    name, formula = max(len(member.name) for member in listed), max(map(len, formulas.values()))
+    name = max(len(member.name) for member in listed)
+    formula = max([len(text) for text in formulas.values() if len(text) <= COLUMN], default=0)
     lines = []
     for room, group in groupby(listed, key=lambda member: member.room):
         lines.append(room)
@@ -96,8 +98,11 @@ def table(listed: Sequence[Member]) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """A text that fits."""
-    return text if len(text) <= width else text[: width - 3].rstrip(" ,;:") + "..."
+    """A text that fits: as many of its words as there is room for."""
+    if len(text) <= width:
+        return text
+    kept = text[: width - 3]
+    return (kept[: kept.rfind(" ")] if " " in kept and text[width - 3] != " " else kept).rstrip(" ,;:&+") + "..."
 
 
 def _legend(listed: Sequence[Member]) -> str:

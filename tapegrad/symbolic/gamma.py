@@ -22,10 +22,11 @@ from .counterexample import Counterexample
 from .equations import at_time
 from .expressions import TIME, Value, replaced
 from .gamma_numbers import bound_of, radius
+from .intervals import short
 from .jacobians import Partial
 from .norms import Norms, root_above
 from .paths import Path, path
-from .ranges import Ranges, short
+from .ranges import Ranges
 from .slopes import slopes_between
 from .states import state_ranges
 
@@ -336,4 +337,3 @@ class Bound:
 
     def __repr__(self) -> str:
         return self.text()
-

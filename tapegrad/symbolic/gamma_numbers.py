@@ -35,7 +35,7 @@ def bound_of(bound: Bound, params: Any, given: Mapping[str, float]) -> float:
             continue
         todo.pop()
         if symbol in definitions:
-            values[symbol] = Float(definitions[symbol].xreplace(values), 17)
+            values[symbol] = Float(definitions[symbol].xreplace(values).evalf(17), 17)
         elif symbol not in values:
             values[symbol] = Float(_norm(bound, symbol, table, given), 17)
     made = made.xreplace(values)

@@ -269,3 +269,21 @@ def _inside(root: Any, over: Interval) -> bool:
 def scaled_interval(factor: int, interval: Interval) -> Interval:
     """The range of a sum of that many numbers of a range."""
     return product_of(Interval(Integer(factor), Integer(factor)), interval)
+
+
+# ---- bounds ----
+
+
+def multiplied(factors: list[Any]) -> Any:
+    """The product of bounds; nothing, where one of them is zero."""
+    return S.Zero if S.Zero in factors else Mul(*factors)
+
+
+def short(bound: Any, limit: int) -> bool:
+    """Whether a bound has at most so many operations."""
+    todo, seen = [bound], 0
+    while todo and seen <= limit:
+        node = todo.pop()
+        seen += bool(node.args)
+        todo.extend(node.args)
+    return seen <= limit

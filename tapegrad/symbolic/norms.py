@@ -27,9 +27,11 @@ from . import algebra as al
 from .constants import is_scalar, ones, zeros
 from .evaluation import evaluate
 from .expressions import Named, Scaled, Value, replaced, values_in
+from .intervals import multiplied
 from .jacobians import Partial
 from .linear import Columns
-from .ranges import PROBABILITIES, Ranges, multiplied
+from .normalised import Divisor, divisor
+from .ranges import PROBABILITIES, Ranges
 
 
 class Norms:
@@ -84,8 +86,10 @@ class Norms:
             return self.ranges.norm("sigma", x)
         if isinstance(x, Named) and x.function in PROBABILITIES and x.shape[1] == 1:
             return S.One  # numbers from 0 to 1 that add up to 1
+        if isinstance(x, Scaled) and (made := divisor(x.args[0], self.ranges)) is not None:
+            return self._divided(x, made)
         known = self.ranges.of(x)
-        if known.bounded:
+        if known.bounded and not isinstance(self.ranges.equations.get(x), Scaled):
             return sqrt(Integer(int(x.shape[0]) * int(x.shape[1]))) * known.magnitude
         if isinstance(x, Value):
             equation = self.ranges.equations.get(x)
@@ -97,6 +101,18 @@ class Norms:
         if isinstance(x, HadamardProduct):  # of which a Kronecker product is the larger matrix
             return multiplied([self.of(factor) for factor in x.args])
         return sqrt(Integer(int(x.shape[0]) * int(x.shape[1]))) * self.ranges.magnitude(x)
+
+    def _divided(self, x: Scaled, root: Divisor) -> Any:
+        """Vectors over a root of their own squares are bounded together with it, the other factors by themselves."""
+        bounds = []
+        for factor in x.args[1].args if isinstance(x.args[1], MatMul) else [x.args[1]]:
+            taken = root.take(factor) if 1 in factor.shape else None
+            if taken is None:
+                bounds.append(self.of(factor) if factor.is_Matrix else Abs(factor))
+            else:
+                bounds += [taken[0], *([self.ranges.magnitude(al.times(*taken[1]))] if taken[1] else [])]
+        left = root.rest()
+        return multiplied([*bounds, *([] if left is None else [self.ranges.magnitude(left)])])
 
     def _vector_product(self, x: HadamardProduct) -> Any:
         """The length of a vector, by the largest elements of all its factors but one."""

@@ -34,7 +34,8 @@ from sympy import (
 from .constants import is_ones, is_scalar, is_zero
 from .expressions import Applied, Named, Scaled, Value
 from .function_ranges import MAGNITUDES, range_of
-from .intervals import EVERYTHING, HUGE, UNIT, Interval, hull, image, scaled_interval
+from .intervals import EVERYTHING, HUGE, UNIT, Interval, hull, image, multiplied, power_of, scaled_interval, short
+from .normalised import elements, is_square
 
 MOVES = frozenset("getitem concatenate reshape transpose broadcast broadcast_to flip max min element".split())
 SIGNS = {"sigma": "sigma({})", "elements": "max|{}|", "rows": "rows|{}|", "columns": "columns|{}|", "of": "|{}|"}
@@ -92,12 +93,14 @@ class Ranges:
         self._bounds: dict[Any, Any] = {}
 
     # ---- ranges ----
+    # ---- ranges ----
     def of(self, x: Any) -> Interval:
         """The range of the elements of an expression."""
         if x not in self._known:
             made = self.scalar(x)
             atoms = self._atoms(made)
-            self._known[x] = image(made, {symbol: self._of_atom(atom) for symbol, atom in atoms.items()})
+            found = image(made, {symbol: self._of_atom(atom) for symbol, atom in atoms.items()})
+            self._known[x] = found.within(elements(x, self))
         return self._known[x]
 
     def scalar(self, x: Any) -> Any:
@@ -147,6 +150,8 @@ class Ranges:
             return self._of_atom(x.args[0])
         if isinstance(x, MatMul) and len(x.args) == 2:
             left, right = (self.of(factor) for factor in x.args)
+            if is_square(x):
+                return scaled_interval(int(x.args[1].shape[0]), power_of(right, Integer(2)))
             if left.bounded and right.bounded:
                 a, b = Dummy(), Dummy()
                 return scaled_interval(int(x.args[0].shape[1]), image(a * b, {a: left, b: right}))
@@ -285,18 +290,3 @@ class Ranges:
         if x not in self.unbounded:
             self.unbounded.append(x)
         return oo
-
-
-def multiplied(factors: list[Any]) -> Any:
-    """The product of bounds; nothing, where one of them is zero."""
-    return S.Zero if S.Zero in factors else Mul(*factors)
-
-
-def short(bound: Any, limit: int) -> bool:
-    """Whether a bound has at most so many operations."""
-    todo, seen = [bound], 0
-    while todo and seen <= limit:
-        node = todo.pop()
-        seen += bool(node.args)
-        todo.extend(node.args)
-    return seen <= limit

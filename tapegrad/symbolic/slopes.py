@@ -110,7 +110,6 @@ def _carried_out(x: Any, given: dict[Value, Any]) -> Any:
     return 0.0 if x == 0 else float(number_of(x))
 
 
-
 # ---- those of a step ----
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tapegrad.cells import cells, registry
 from tapegrad.cli import main
+from tapegrad.commands.cells import cut
 from tapegrad.commands.family import Member, family
 from tests.commands.test_derive import own  # noqa: F401 - a fixture
 
@@ -28,6 +29,36 @@ def test_the_table_has_every_cell_and_fits(capsys):
     assert "  4(n^2 + mn + n) " in out
     assert " 1997  Hochreiter & Schmidhuber 1997" in out
     assert "      c_t = f_t * c_{t-1} + i_t * g_t; h_t = o_t * tanh(c_t)\n" in out
+
+
+def test_what_does_not_fit_ends_with_a_whole_word_and_leaves_no_room(capsys):
+    lines = {line.split()[0]: line for line in listed(capsys)[1].splitlines() if line[:3].strip() and line[0] == " "}
+    cut_off = 0
+    for member in family():
+        line = lines.get(member.name, "")
+        if line.endswith("..."):
+            kept = line[line.index(f" {member.year}  ") + 7 : -3]
+            assert member.source.startswith(kept)
+            rest = member.source[len(kept) :]
+            assert not rest[0].isalnum()
+            word = next(word for word in rest.split() if word[0].isalnum())
+            assert len(line) + len(word) + 3 > 100
+            cut_off += 1
+    assert cut_off
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [
+        (30, "one, two & three words"),
+        (21, "one, two & three..."),
+        (14, "one, two..."),
+        (11, "one, two..."),
+        (10, "one..."),
+    ],
+)
+def test_cut(width, text):
+    assert cut("one, two & three words", width) == text
 
 
 @EVERY
