@@ -82,6 +82,13 @@ class DeepTransition(Cell):
     2368
     >>> DeepTransition((Elman(8, 32), Dense(72, 32)), shortcut=True).parameter_count
     3648
+
+    With a deep output on top it is the DOT(S)-RNN of the paper:
+
+    >>> from tapegrad.cells import SoftmaxReadout, Stacked
+    >>> deep = DeepTransition((Elman(8, 32), Dense(72, 32)), shortcut=True)
+    >>> Stacked((deep, Dense(32, 16), SoftmaxReadout(16, 5))).output_size
+    5
     """
 
     source = "Pascanu, Gulcehre, Cho & Bengio 2014, section 3.3 (DT-RNN, DT(S)-RNN)"
