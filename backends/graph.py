@@ -61,7 +61,8 @@ class Value:
 class Access:
     """Elements of a value: ``offset + sum(index * stride)`` for each index into ``shape``.
 
-    Where ``rounds`` is given, it is an inner loop and how much the offset grows with each of its rounds.
+    Where ``rounds`` is given, it is an inner loop and how much the offset grows with each of its rounds. Along the last
+    axis ``times`` elements in turn are the same: its index counts as ``index // times``.
     """
 
     base: int
@@ -69,11 +70,12 @@ class Access:
     strides: tuple[int, ...]
     shape: tuple[int, ...]
     rounds: tuple[int, int] | None = None
+    times: int = 1
 
     @property
     def dense(self) -> bool:
         """Whether the elements lie one behind the other, from any offset."""
-        return self.strides == dense_strides(self.shape)
+        return self.strides == dense_strides(self.shape) and self.times == 1
 
 
 @dataclass(frozen=True)

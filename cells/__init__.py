@@ -20,6 +20,7 @@ from .composition import Sequential as Sequential
 from .composition import Stacked as Stacked
 from .composition import Subsampling as Subsampling
 from .composition import greedy as greedy
+from .composition import lengths_until as lengths_until
 from .gated import GRU as GRU
 from .gated import GRU1 as GRU1
 from .gated import GRU2 as GRU2

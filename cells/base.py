@@ -24,7 +24,8 @@ class Cell(Layer):
 
     Notes
     -----
-    Options whose names end in ``_size`` must be integers of at least 1. All options must be hashable. A subclass with
+    Options whose names end in ``_size`` must be integers of at least 1, those annotated as bool, int or float must be
+    such, and become Python's. All options must be hashable. A subclass with
     its own ``__post_init__`` calls ``super().__post_init__()``. ``class MyCell(OtherCell, kw_only=True)`` lets
     options without a default follow inherited ones that have one.
 
@@ -53,6 +54,8 @@ class Cell(Layer):
     >>> state.shape, ys.shape, ys.dtype
     ((4, 3), (5, 4, 3), dtype('float32'))
     """
+
+    records = True
 
     def step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
         """One step for a batch: the equations of the cell, in NumPy.

@@ -50,7 +50,7 @@ def check_call(cell: Layer, params: Any, xs: Any, state: Any, *, noise: bool = T
     Without ``noise`` xs is what a noisy cell is given beside its noise.
     """
     dtype = check_params(cell, params)
-    batch, dtype = check_inputs(cell, xs, dtype, cell.inputs() if noise else data_inputs(cell))
+    batch, dtype = check_inputs(cell, xs, dtype, cell.inputs() if noise else data_inputs(cell), noise and cell.noisy)
     if state is not None:
         check_state(cell, state, batch, dtype)
     return batch, dtype
@@ -110,8 +110,13 @@ def data_inputs(layer: Layer) -> Any:
     return wanted[0] if layer.noisy and wanted is not None else wanted
 
 
-def check_inputs(cell: Layer, xs: Any, dtype: np.dtype | None, declared: Any) -> tuple[int, np.dtype]:
-    """The batch size of ``xs``, and the floating dtype of the call; ``declared`` is what xs should be."""
+def check_inputs(
+    cell: Layer, xs: Any, dtype: np.dtype | None, declared: Any, noisy: bool = False
+) -> tuple[int, np.dtype]:
+    """The batch size of ``xs``, and the floating dtype of the call; ``declared`` is what xs should be.
+
+    With ``noisy`` that is a pair of which the second is noise.
+    """
     leaves, structure = pytree.flatten(xs)
     if declared is None:
         specs: list[Input | None] = [None] * len(leaves)
@@ -120,17 +125,19 @@ def check_inputs(cell: Layer, xs: Any, dtype: np.dtype | None, declared: Any) ->
         if structure != expected:
             raise StructureError(
                 f"{cell!r}: xs has the structure {_short(structure)}, expected {_short(expected)}, where * is an "
-                "array; turn nested lists into an array with np.asarray(xs, np.float32), lists of arrays with np.stack"
+                f"array; {_other_structure(structure, expected, noisy)}"
             )
+    data = len(pytree.leaves(declared[0])) if noisy and declared is not None else len(leaves)
     length: tuple[int, ...] = ()
     for number, (leaf, spec) in enumerate(zip(leaves, specs, strict=True)):
         shape = _shape(leaf)
         if shape is None or len(shape) < 2 or (spec is not None and shape[2:] != spec.shape):
             raise ShapeError(_wrong_input(cell, _leaf_name("xs", xs, number), leaf, spec))
         if length and shape[:2] != length:
+            remedy = f"; draw it with cell.noise(rng, {length[0]}, {length[1]})" if number >= data else ""
             raise ShapeError(
                 f"{cell!r}: {_leaf_name('xs', xs, number)} has shape {shape}, the first of xs has (T, B) = {length}; "
-                "expected the same numbers of steps and sequences in all of xs"
+                f"expected the same numbers of steps and sequences in all of xs{remedy}"
             )
         length = shape[:2]
         if spec is not None:
@@ -142,6 +149,17 @@ def check_inputs(cell: Layer, xs: Any, dtype: np.dtype | None, declared: Any) ->
     if dtype is None:
         dtype = next((leaf.dtype for leaf in leaves if leaf.dtype.kind == "f"), np.dtype(np.float32))
     return length[1], dtype
+
+
+def _other_structure(structure: pytree.Structure, expected: pytree.Structure, noisy: bool) -> str:
+    """The remedy for xs of another structure."""
+    if noisy:
+        return "give the pair (xs, noise), with noise = cell.noise(rng, steps, batch), to evaluate training=False"
+    if structure.kind == pytree.TUPLE and structure.children and structure.children[0] == expected:
+        return "it takes no noise: give the first of the pair alone"
+    if expected.kind == pytree.DICT:
+        return f"give a dict of arrays (T, B, ...) with the keys {', '.join(map(str, expected.keys))}"
+    return "turn nested lists into an array with np.asarray(xs, np.float32), lists of arrays with np.stack"
 
 
 def _wrong_input(cell: Layer, name: str, leaf: Any, spec: Input | None) -> str:

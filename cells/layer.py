@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import operator
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
@@ -32,13 +33,16 @@ class Layer:
 
     Notes
     -----
-    Options whose names end in ``_size`` must be integers of at least 1. All options must be hashable. A subclass with
+    Options whose names end in ``_size`` must be integers of at least 1, those annotated as bool, int or float must be
+    such, and become Python's. All options must be hashable. A subclass with
     its own ``__post_init__`` calls ``super().__post_init__()``. ``class MyLayer(OtherLayer, kw_only=True)`` lets
     options without a default follow inherited ones that have one.
     """
 
     __pytree_leaf__ = True
     source: ClassVar[str] = ""
+    #: Whether a call takes ``record=``, names of variables of the step to be returned too.
+    records: ClassVar[bool] = False
 
     def __init_subclass__(cls, *, kw_only: bool = False, **options: Any):
         super().__init_subclass__(**options)
@@ -58,6 +62,8 @@ class Layer:
                     f"{type(self).__name__}: option {field.name} is a {type(value).__name__}, expected something "
                     "hashable; write a tuple for a list, and keep arrays in the parameters or in xs"
                 ) from None
+            if field.type in _NUMBERS:
+                object.__setattr__(self, field.name, checked_number(type(self).__name__, field, value))
 
     # ---- what it declares ----
 
@@ -188,6 +194,26 @@ class Layer:
             f"{type(self).__name__} has no __call__; write __call__(self, params, xs, state=None) that returns "
             "(state, ys)"
         )
+
+
+# Annotations of options that are numbers: as the class writes them, and as text under deferred evaluation.
+_NUMBERS = (int, float, int | None, float | None, "int", "float", "int | None", "float | None")
+
+
+def checked_number(name: str, field: dataclasses.Field[Any], value: Any) -> Any:
+    """The value of an option whose annotation is that of a number, in Python's types.
+
+    NumPy's would not do: an np.float64 makes float64 of a state in float32.
+    """
+    whole, optional = "int" in str(field.type), "None" in str(field.type)
+    if value is None and (optional or field.default is None):
+        return None
+    if whole and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if not whole and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return float(value) if isinstance(value, np.generic) or not isinstance(value, (int, float)) else value
+    kind = "an integer" if whole else "a number"
+    raise OptionError(f"{name}: {field.name}={value!r}, expected {kind}{' or None' if optional else ''}")
 
 
 def checked_size(name: str, option: str, value: Any, least: int = 1) -> int:

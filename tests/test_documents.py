@@ -1,14 +1,17 @@
 """What the documents say is run: the README's Python, and the examples in every docstring."""
 
+import ast
 import doctest
 import importlib
+import importlib.util
 import linecache
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from tests.test_package import MODULES
+from tests.test_package import MODULES, SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -62,21 +65,63 @@ def test_notebooks_are_listed_assert_and_end_with_exercises_and_references(noteb
     assert len(asserting) >= 3
 
 
-TORCH = "applied", "functions", "layer_module", "memory", "modules"  # of tapegrad.interop.torch, those that need it
-WITH_TORCH = {f"tapegrad.interop.torch.{name}" for name in TORCH}
+# Modules of the libraries that the package does without: those of pyproject.toml's extras.
+OPTIONAL = {
+    re.split(r"[^\w-]", requirement)[0].replace("-", "_")
+    for extra in SETTINGS["project"]["optional-dependencies"].values()
+    for requirement in extra
+}
+
+
+def imported(source: str) -> set[str]:
+    """The packages that a program imports, wherever it does."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.append(node.module or "")
+    return {name.partition(".")[0] for name in names}
+
+
+def absent(source: str) -> list[str]:
+    """The optional libraries that a program imports and that are not installed."""
+    return sorted(name for name in imported(source) & OPTIONAL if importlib.util.find_spec(name) is None)
+
+
+def loaded(name: str) -> ModuleType:
+    """A module of tapegrad; the test is skipped where it is made of an optional library that is not installed."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name in OPTIONAL:
+            pytest.skip(f"{name} needs {error.name}")
+        raise
 
 
 # Not pytest's --doctest-modules: it would import `cells/base.py` a second time under the name `cells.base`,
 # and every cell and backend would be registered twice.
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_docstring_examples(name):
-    if name.startswith("tapegrad.testing.by_"):  # another library, which the tests can do without
-        pytest.importorskip(name.removeprefix("tapegrad.testing.by_"))
-    if name in WITH_TORCH:
-        pytest.importorskip("torch")
-    module = importlib.import_module(name)
-    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    assert result.failed == 0
+    module = loaded(name)
+    tests = [test for test in doctest.DocTestFinder().find(module) if test.examples]
+    without = absent("".join(example.source for test in tests for example in test.examples))
+    if without:
+        pytest.skip(f"the examples of {name} import {', '.join(without)}")
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    for test in tests:
+        runner.run(test)
+    assert runner.failures == 0
+
+
+def test_examples_of_an_optional_library_are_skipped_where_it_is_missing_and_others_are_not(monkeypatch):
+    assert {"torch", "jax", "onnx", "keras"} <= OPTIONAL
+    assert not {"numpy", "tapegrad", "safetensors"} & OPTIONAL
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
+    assert absent("import numpy as np, torch.nn\nfrom json import loads") == ["torch"]
+    assert absent("from torch import nn") == ["torch"]
+    assert absent("from .torch import nn\nimport no_such_package") == []
 
 
 def test_the_blocks_of_the_page_on_debugging_are_one_file_that_prints_what_it_shows(monkeypatch, capsys):

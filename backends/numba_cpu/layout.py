@@ -13,6 +13,7 @@ import numpy as np
 
 from ..graph import Access, Op
 from ..plan import SECTIONS, Plan
+from .repeats import read_repeats
 from .trails import find_trails
 
 
@@ -59,6 +60,7 @@ class Layout:
     """The arrays of a loop function, and the place of each value."""
 
     def __init__(self, plan: Plan):
+        read_repeats(plan)
         self.plan, self.graph = plan, plan.graph
         self.dtype = plan.graph.dtype
         self.pools: dict[str, int] = {}  # scratch arrays and their elements for each row (or step, or in all)

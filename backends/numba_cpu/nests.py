@@ -55,6 +55,8 @@ class Nests(Passes):
             return self._scalar_fold(op, seen, kept)
         store = self._kept_store(op, seen, kept)
         across = [d for d in kept if seen.shape[d] != 1]
+        if self._are_neighbours(op, seen, across, axes):
+            return self._sum_neighbours(op, seen, store, across)
         if across and seen.strides[across[-1]] == 1 and seen.shape[across[-1]] > 1:
             return self._fold_beside(op, seen, store, across)
         return self._fold_along(op, seen, store, kept)
@@ -70,6 +72,25 @@ class Nests(Passes):
     def _result(self, op: Op, store: dict[int, int], names: dict[int, str]) -> str:
         place = self.place(op.out)
         return " + ".join([place.start, *[f"{names[d]} * {stride}" for d, stride in store.items() if d in names]])
+
+    def _are_neighbours(self, op: Op, seen: Access, across: Sequence[int], axes: Sequence[int]) -> bool:
+        """Whether a few elements at a time are summed that lie side by side, and those of the next sum behind them."""
+        folded = [d for d in axes if seen.shape[d] != 1]
+        if op.name != "sum" or len(folded) != 1 or not across:
+            return False
+        n = seen.shape[folded[0]]
+        beside = (seen.strides[folded[0]], seen.strides[across[-1]]) == (1, n)
+        return beside and n & (n - 1) == 0 and n <= self._lanes()
+
+    def _sum_neighbours(self, op: Op, seen: Access, store: dict[int, int], across: Sequence[int]) -> list[str]:
+        """Vectors of sums."""
+        (place, out), j = (self.place(seen.base), self.place(op.out)), across[-1]
+        first = {d: f"o{d}" for d in across[:-1]}
+        at, n = self._sum_text(place.start, seen, first), seen.strides[j]
+        body = [f"store@({out.array}, {self._result(op, store, first)} + j, "
+                f"sum_neighbours@({place.array}, {at}, 0 + j, {n}@)@)"]  # fmt: skip
+        heads = [f"for {name} in range({seen.shape[d]}):" for d, name in first.items()]
+        return nested(heads, vector_loop(body, seen.shape[j], self._lanes()))
 
     def _fold_beside(self, op: Op, seen: Access, store: dict[int, int], across: Sequence[int]) -> list[str]:
         """Vectors along a kept axis, folded one onto the other."""

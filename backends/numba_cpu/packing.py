@@ -12,8 +12,7 @@ from numba.extending import intrinsic
 from .linked import Kernel
 from .pointers import behind, element
 from .tiles import ROWS, VECTORS
-from .vectors import BITS, INT32, INT64, SCALAR, call_llvm, lanes_of, vector_of
-from .vectors import _first as first_lanes
+from .vectors import BITS, INT32, INT64, SCALAR, call_llvm, first_lanes, lanes_of, vector_of
 
 
 def panel_width(dtype: Any) -> int:

@@ -130,15 +130,34 @@ class _Nest:
         dims = [d for d, n in enumerate(shape) if n != 1]
         groups: list[list[int]] = []
         for d in dims:
-            if groups and all(a.strides[groups[-1][-1]] == a.strides[d] * shape[d] for a in seen):
+            if groups and all(a.strides[groups[-1][-1]] * a.times == a.strides[d] * shape[d] for a in seen):
                 groups[-1].append(d)
             else:
                 groups.append([d])
         self.groups = groups or [[]]
         self.sizes = [int(_product([shape[d] for d in group])) for group in self.groups]
+        self.times = 1
+        if self.key.vector and len(groups) > 1 and self.sizes[-1] < panel_width(self.out.dtype) // VECTORS:
+            self._join_repeats(seen)
+
+    def _join_repeats(self, seen: Sequence[Access]) -> None:
+        """Join the last axis, which is shorter than a vector, with that before it, though some accesses stand still."""
+        (*_, before), n = self.groups[-2], self.sizes[-1]
+        last = self.groups[-1][-1]
+        if all(a.times == 1 and a.strides[last] in (0, a.strides[before] / n) for a in seen):
+            self.times = n
+            self.groups[-2:] = [self.groups[-2] + self.groups[-1]]
+            self.sizes[-2:] = [self.sizes[-2] * n]
 
     def _strides(self, access: Access) -> list[int]:
-        return [access.strides[group[-1]] if group else 0 for group in self.groups]
+        strides = [access.strides[group[-1]] if group else 0 for group in self.groups]
+        if self.times > 1 and not strides[-1]:
+            strides[-1] = access.strides[self.groups[-1][-2]]
+        return strides
+
+    def _times(self, access: Access) -> int:
+        """How many elements in turn are the same along the innermost axis."""
+        return self.times if self.times > 1 and not access.strides[self.groups[-1][-1]] else access.times
 
     def _offset(self, access: Access) -> tuple[str, int]:
         """The text of the offset without the innermost index, and the innermost stride."""
@@ -167,14 +186,18 @@ class _Nest:
         offset, stride = self._offset(access)
         array = self.out.place(access.base).array
         boolean = self.out.graph.values[access.base].dtype.kind == "b"
+        times = self._times(access)
         if not self.key.vector:
-            text = f"{array}[{offset}]" if stride == 0 else f"{array}[{offset} + j * {stride}]"
+            index = f"j // {times}" if times > 1 else "j"
+            text = f"{array}[{offset}]" if stride == 0 else f"{array}[{offset} + {index} * {stride}]"
             text = f"{text} != 0" if boolean else self._narrowed(access.base, text)
             (self.outer if stride == 0 else self.body).append(f"{name} = {text}")
             return
         test = " != 0.0" if boolean else ""
         if stride == 0:
             self.outer.append(f"{name} = spread({array}, {offset}){test}")
+        elif times > 1:
+            self.body.append(f"{name} = load_repeated@({array}, {offset}, 0 + j, {times}, {stride}@){test}")
         elif stride == 1:
             self.body.append(f"{name} = load@({array}, {offset} + j@){test}")
         else:

@@ -10,10 +10,10 @@ from types import ModuleType
 
 from numba.core.dispatcher import Dispatcher
 
-from . import denormals, error_function, fetching, gemm, maths, pointers, strided, vectors, weights
+from . import denormals, error_function, fetching, gemm, maths, pointers, repeated, strided, vectors, weights
 
 MODULES: tuple[ModuleType, ...] = (
-    pointers, vectors, maths, error_function, fetching, gemm, weights, strided, denormals,
+    pointers, vectors, maths, error_function, fetching, gemm, weights, strided, repeated, denormals,
 )  # fmt: skip
 _CALLABLE = (Dispatcher, type(vectors.load))
 

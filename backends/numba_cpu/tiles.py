@@ -14,8 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .fetching import prefetch_line
-from .vectors import BITS, INT32, INT64, call_llvm, splat, vector_of
-from .vectors import _first as first_lanes
+from .vectors import BITS, INT32, INT64, call_llvm, first_lanes, splat, vector_of
 
 # The sums take ROWS * VECTORS registers: 16 of the 32 of AVX-512, 12 of the 16 of AVX2, 8 of the 16 of SSE.
 ROWS = 8 if BITS == 512 else 4

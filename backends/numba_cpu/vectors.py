@@ -125,7 +125,8 @@ def call_llvm(builder: Any, name: str, result: Any, *args: Any) -> Any:
 
 
 # ---- memory ----
-def _address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, kind: Vector) -> Any:
+def load_address(context: Any, builder: Any, array_type: Any, array: Any, offset: Any, kind: Vector) -> Any:
+    """LLVM: where a vector lies that begins ``offset`` elements behind the start of an array."""
     return builder.bitcast(element(context, builder, array_type, array, offset), kind.llvm.as_pointer())
 
 
@@ -135,7 +136,7 @@ def load(typingctx, array, offset):
     kind = vector_of(array.dtype)
 
     def codegen(context, builder, signature, args):
-        value = builder.load(_address(context, builder, signature.args[0], args[0], args[1], kind))
+        value = builder.load(load_address(context, builder, signature.args[0], args[0], args[1], kind))
         value.align = kind.dtype.bitwidth // 8
         return value
 
@@ -149,7 +150,7 @@ def store(typingctx, array, offset, value):
 
     def codegen(context, builder, signature, args):
         written = as_vector(context, builder, args[2], signature.args[2], kind)
-        address = _address(context, builder, signature.args[0], args[0], args[1], kind)
+        address = load_address(context, builder, signature.args[0], args[0], args[1], kind)
         builder.store(written, address).align = kind.dtype.bitwidth // 8
         return context.get_dummy_value()
 
@@ -203,10 +204,17 @@ def total(array, start, count):
     return lane_sum(held)
 
 
-def _first(builder: Any, count: Any, lanes: int) -> Any:
+def first_lanes(builder: Any, count: Any, lanes: int) -> Any:
     """LLVM: a mask of the first ``count`` lanes."""
     numbers = ir.Constant(ir.VectorType(INT64, lanes), list(range(lanes)))
     return builder.icmp_signed("<", numbers, splat(builder, count, lanes))
+
+
+def masked_load(builder: Any, address: Any, mask: Any, kind: Vector) -> Any:
+    """LLVM: the lanes of a vector in memory that a mask names, and 0 in the others."""
+    align = ir.Constant(INT32, kind.dtype.bitwidth // 8)
+    name = f"llvm.masked.load.{kind.suffix}.p0"
+    return call_llvm(builder, name, kind.llvm, address, align, mask, ir.Constant(kind.llvm, None))
 
 
 @intrinsic
@@ -215,11 +223,8 @@ def load_part(typingctx, array, offset, count):
     kind = vector_of(array.dtype)
 
     def codegen(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], args[0], args[1], kind)
-        mask = _first(builder, args[2], kind.lanes)
-        align = ir.Constant(INT32, kind.dtype.bitwidth // 8)
-        name = f"llvm.masked.load.{kind.suffix}.p0"
-        return call_llvm(builder, name, kind.llvm, address, align, mask, ir.Constant(kind.llvm, None))
+        address = load_address(context, builder, signature.args[0], args[0], args[1], kind)
+        return masked_load(builder, address, first_lanes(builder, args[2], kind.lanes), kind)
 
     return kind(array, types.intp, types.intp), codegen
 
@@ -231,8 +236,8 @@ def store_part(typingctx, array, offset, value, count):
 
     def codegen(context, builder, signature, args):
         written = as_vector(context, builder, args[2], signature.args[2], kind)
-        address = _address(context, builder, signature.args[0], args[0], args[1], kind)
-        mask = _first(builder, args[3], kind.lanes)
+        address = load_address(context, builder, signature.args[0], args[0], args[1], kind)
+        mask = first_lanes(builder, args[3], kind.lanes)
         align = ir.Constant(INT32, kind.dtype.bitwidth // 8)
         call_llvm(builder, f"llvm.masked.store.{kind.suffix}.p0", ir.VoidType(), written, address, align, mask)
         return context.get_dummy_value()

@@ -16,7 +16,8 @@ from ..gated import GRU
 from ..layer import Layer
 from ..registry import register
 from ..simple import Elman
-from .joining import checked_layer, drawn, given, noise_inputs, size_of, taken_apart
+from .joining import checked_layer, drawn, given, noise_inputs, size_of, taken_apart, valid_reset
+from .recording import asked, called
 
 MERGES: dict[str, Callable[[Any, Any], Any]] = {
     "concatenate": lambda a, b: np.concatenate([a, b], axis=-1),
@@ -84,6 +85,7 @@ class Bidirectional(Layer):
     (7, 2, 9)
     """
 
+    records = True
     source = "Schuster & Paliwal 1997, section II"
 
     forward: Layer
@@ -156,6 +158,7 @@ class Bidirectional(Layer):
         lengths: Any = None,
         reset: Any = None,
         reverse: bool = False,
+        record: Any = None,
         checkpoint: Any = None,
         backend: str = "auto",
     ) -> Any:
@@ -169,25 +172,37 @@ class Bidirectional(Layer):
             Where each direction starts; ``initial_state(B)`` by default.
         lengths, reset, reverse, checkpoint, backend
             As for a call of a :class:`Cell`; ``reverse`` exchanges the directions.
+        record : True, str or sequence of str, optional
+            Variables of the steps to return too: "forward.r", "backward.r" and so on, or True for all.
 
         Returns
         -------
         state : pair as it came in
         ys : pytree of arrays (T, B, ...)
+        recorded : dict of arrays (T, B, ...)
+            Only with ``record``.
 
         Raises
         ------
         StructureError, ShapeError, DtypeError
             When params, state and xs do not fit the layer or each other.
         """
-        xs, noise = taken_apart(self, xs)
+        xs, noise = taken_apart(self, xs, len(self._layers))
         state = checked(self, params, xs, state)
         own = [given(layer, xs, None if noise is None else noise[i]) for i, layer in enumerate(self._layers)]
         options = {"lengths": lengths, "checkpoint": checkpoint, "backend": backend}
-        other = None if reset is None else _other_side(np.asarray(reset), reverse)
-        f, yf = self.forward(params["forward"], own[0], state[0], reset=reset, reverse=reverse, **options)
-        b, yb = self.backward(params["backward"], own[1], state[1], reset=other, reverse=not reverse, **options)
-        return (f, b), pytree.map(MERGES[self.merge], yf, yb)
+        other = None if reset is None else _other_side(valid_reset(xs, reset), reverse)
+        wanted = asked(self, record, {"forward": self.forward, "backward": self.backward})
+        ends, ys, recorded = [], [], {}
+        for i, (name, again, turned) in enumerate((("forward", reset, reverse), ("backward", other, not reverse))):
+            args = params[name], own[i], state[i]
+            own_options = {"reset": again, "reverse": turned, **options}
+            end, y, found = called(self._layers[i], name, args, own_options, wanted.get(name))
+            ends.append(end)
+            ys.append(y)
+            recorded.update({f"{name}.{variable}": value for variable, value in found.items()})
+        result = tuple(ends), pytree.map(MERGES[self.merge], *ys)
+        return result if record is None else (*result, recorded)
 
 
 def _other_side(reset: np.ndarray, reverse: bool) -> np.ndarray:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tapegrad import pytree
-from tapegrad.errors import OptionError, ShapeError, StructureError
+from tapegrad.errors import OptionError, ShapeError
 from tapegrad.primitives.registry import shape_of
 from tapegrad.scan import scan
+from tapegrad.tensor import Tensor
 
 from ..base import Cell
 from ..calls import checked
@@ -19,6 +20,7 @@ from ..layer import Layer, checked_size
 from ..registry import register
 from ..simple import Elman
 from ..specs import Input
+from .feeds import check_fed, ends, lengths_until
 from .joining import aligned, input_size_of, noise_inputs, size_of, taken_apart, valid_lengths
 from .stacked import Stacked
 
@@ -55,11 +57,14 @@ class Feedback(Layer):
         first input.
     gives_fed : bool
         Whether ys is what is fed back, the samples of a text, say, instead of the outputs that they were drawn from.
+    stop : callable, optional
+        From what is fed back (B, ...) to (B,) of bool, in NumPy: whether a row ends with this step, as a text does with
+        its end symbol (``lambda token: token == 0``). Later outputs of the row are zero, and its state stays.
 
     Raises
     ------
     OptionError
-        When ``cell`` is no cell, or ``feed`` is not callable.
+        When ``cell`` is no cell, or ``feed`` or ``stop`` is not callable.
     ShapeError
         When what is fed back does not fit the input.
 
@@ -67,6 +72,8 @@ class Feedback(Layer):
     -----
     Parameters and state are the cell's; a decoder starts from ``state=`` the encoder's. xs has one step, (1, B, ...),
     as :class:`Pooling` gives it, and ys has ``steps``. A sequence of length 0 gives zeros, and T = 0 no steps.
+    ``steps`` are made in any case: with ``stop`` rows are masked, and :func:`lengths_until` counts their steps in what
+    was fed back.
 
     With a noisy cell or a ``feed`` that has noise xs is ``(xs, noise)``, where ``noise`` is what :meth:`noise` draws.
 
@@ -93,14 +100,21 @@ class Feedback(Layer):
     feed: Callable[..., Any] | None = None
     every_step: bool = False
     gives_fed: bool = False
+    stop: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "steps", checked_size("Feedback", "steps", self.steps))
         if not isinstance(self.cell, Cell):
             raise OptionError(f"Feedback: cell={self.cell!r}, expected a cell such as GRU(8, 8)")
-        if self.feed is not None and not callable(self.feed):
-            raise OptionError(f"Feedback: feed={self.feed!r}, expected a function from an output to the next input")
+        if self.feed is not None and (isinstance(self.feed, type) or not callable(self.feed)):
+            raise OptionError(f"Feedback: feed={self.feed!r}, expected a function from an output to the next input, or "
+                "an instance such as Sampled(10)")
+        if self.stop is not None and (isinstance(self.stop, type) or not callable(self.stop)):
+            raise OptionError(
+                f"Feedback: stop={self.stop!r}, expected a function from what is fed back to the rows that end; for "
+                "the number of an end symbol write lambda token: token == number"
+            )
         m, n = input_size_of(self.cell), size_of(self.cell)
         if self.every_step and (m is None or n is None or m <= n):
             raise ShapeError(
@@ -168,7 +182,8 @@ class Feedback(Layer):
             x.
         teacher : array (steps, B, ...), optional
             What is fed back in the place of ``feed(y_t)``: the right outputs, as ``feed`` would give them. Without
-            ``forced`` all steps run on these, in one plain loop. The last one is not used.
+            ``forced`` all steps run on these, in one plain loop. The last one is not used. A row stops where its
+            teacher does.
         forced : array (steps,) or (steps, B) of bool, optional
             After which steps the teacher's is taken.
         lengths : array (B,) of int, optional
@@ -186,7 +201,7 @@ class Feedback(Layer):
         StructureError, ShapeError, DtypeError
             When params, state, xs and what is fed back do not fit the cell or each other.
         """
-        x, noise = taken_apart(self, xs)
+        x, noise = taken_apart(self, xs, 2)
         state = checked(self, params, x, state)
         if reset is not None or reverse:
             raise OptionError("Feedback: reset= and reverse=True have no meaning for steps that are made of one")
@@ -198,6 +213,8 @@ class Feedback(Layer):
         valid, empty = valid_lengths(x, lengths) > 0, not shape_of(pytree.leaves(x)[0])[0]
         first = pytree.map(lambda leaf: _only_step(leaf, valid), x)
         options = {"checkpoint": checkpoint, "backend": backend}
+        if self.stop is not None and forced is None and any(isinstance(a, Tensor) for a in pytree.leaves(teacher)):
+            forced = np.ones(self.steps, bool)  # where it stops is not known before the loop
         if teacher is not None and forced is None:
             end, ys = self._taught(params, first, state, noise, teacher, options)
         else:
@@ -212,10 +229,12 @@ class Feedback(Layer):
     def _taught(self, params: Any, first: Any, state: Any, noise: Any, teacher: Any, options: dict[str, Any]) -> Any:
         """All inputs are known: the cell's own loop."""
         start = self._start(first)
-        self._check_fed(teacher, pytree.map(lambda leaf: leaf[None], start), "teacher", (self.steps,))
+        check_fed(self, teacher, pytree.map(lambda leaf: leaf[None], start), "teacher", (self.steps,))
         us = pytree.map(lambda a, b: np.concatenate([a[None], b[:-1]]), start, teacher)
         if self.every_step:
             us = np.concatenate([us, np.broadcast_to(first, (self.steps, *shape_of(first)))], axis=-1)
+        if self.stop is not None:
+            options = {**options, "lengths": lengths_until(teacher, self.stop)}
         return self.cell(params, (us, noise[0]) if self.cell.noisy else us, state, **options)
 
     def _fed_back(
@@ -224,7 +243,7 @@ class Feedback(Layer):
         start = self._start(first)
         if teacher is not None:
             rows = shape_of(pytree.leaves(start)[0])[0]
-            self._check_fed(teacher, pytree.map(lambda leaf: leaf[None], start), "teacher", (self.steps,))
+            check_fed(self, teacher, pytree.map(lambda leaf: leaf[None], start), "teacher", (self.steps,))
             forced = np.asarray(forced)
             if forced.dtype != bool or forced.shape not in ((self.steps,), (self.steps, rows)):
                 raise ShapeError(
@@ -236,7 +255,8 @@ class Feedback(Layer):
             raise OptionError("Feedback: forced= says where the teacher is followed; give teacher= too")
         x = (*(noise or (None, None)), teacher, forced)
         both = params, first if self.every_step else None
-        (end, _), ys = scan(self._step, both, (state, start), x, length=self.steps, **options)
+        running = None if self.stop is None else np.ones(shape_of(pytree.leaves(start)[0])[0], bool)
+        (end, _, _), ys = scan(self._step, both, (state, start, running), x, length=self.steps, **options)
         return end, ys
 
     def _start(self, first: Any) -> Any:
@@ -246,29 +266,22 @@ class Feedback(Layer):
         return np.zeros((shape_of(first)[0], size_of(self.cell) or 0), first.dtype)
 
     def _step(self, params: Any, state: Any, x: Any) -> tuple[Any, Any]:
-        (params, context), (inner, fed), (cell_noise, feed_noise, teacher, forced) = params, state, x
+        (params, context), (before, fed, running), (cell_noise, feed_noise, teacher, forced) = params, state, x
         u = fed if context is None else np.concatenate([fed, context], axis=-1)
-        inner, y = self.cell.step(params, inner, (u, cell_noise) if self.cell.noisy else u)
+        inner, y = self.cell.step(params, before, (u, cell_noise) if self.cell.noisy else u)
         new = y
         if self.feed is not None:
             new = self.feed(y) if feed_noise is None else self.feed(y, feed_noise)
-        self._check_fed(new, fed, "what is fed back", ())
+        check_fed(self, new, fed, "what is fed back", ())
         new = pytree.map(lambda leaf, old: leaf.astype(old.dtype) if old.dtype.kind in "iu" else leaf, new, fed)
         if teacher is not None:
             new = pytree.map(lambda right, own: np.where(aligned(forced, own), right, own), teacher, new)
-        return (inner, new), new if self.gives_fed else y
-
-    def _check_fed(self, new: Any, old: Any, what: str, leading: tuple[int, ...]) -> None:
-        """Raises when something else comes back than the cell takes."""
-        shapes = [leading + tuple(shape_of(leaf))[len(leading) :] for leaf in pytree.leaves(old)]
-        if pytree.structure(new) != pytree.structure(old):
-            raise StructureError(f"{self!r}: {what} has another structure than the input; let feed= return one like it")
-        for leaf, shape in zip(pytree.leaves(new), shapes, strict=True):
-            if shape_of(leaf) != shape:
-                raise ShapeError(
-                    f"{self!r}: {what} has shape {shape_of(leaf)}, expected {shape}, which the cell takes; let feed= "
-                    "make such arrays of outputs"
-                )
+        y = new if self.gives_fed else y
+        if self.stop is None:
+            return (inner, new, None), y
+        inner, new = pytree.map(lambda a, b: np.where(aligned(running, a), a, b), (inner, new), (before, fed))
+        y = pytree.map(lambda leaf: np.where(aligned(running, leaf), leaf, np.zeros((), leaf.dtype)), y)
+        return (inner, new, running & ~ends(self.stop, new)), y
 
 
 def _only_step(leaf: Any, valid: np.ndarray) -> Any:

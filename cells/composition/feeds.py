@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tapegrad.errors import OptionError
+from tapegrad import pytree
+from tapegrad.errors import OptionError, ShapeError, StructureError
+from tapegrad.primitives.registry import shape_of
 
-from ..layer import checked_size
+from ..layer import Layer, checked_size
 
 
 def one_hot(numbers: Any, size: int, dtype: Any) -> Any:
@@ -20,6 +23,63 @@ def one_hot(numbers: Any, size: int, dtype: Any) -> Any:
 def greedy(y: Any) -> Any:
     """The largest element of each output as a one-hot vector: (B, n) to (B, n); no gradient goes through it."""
     return one_hot(np.argmax(y, axis=-1), y.shape[-1], y.dtype)
+
+
+def check_fed(layer: Layer, new: Any, old: Any, what: str, leading: tuple[int, ...]) -> None:
+    """Raises when something else comes back than the cell takes."""
+    shapes = [leading + tuple(shape_of(leaf))[len(leading) :] for leaf in pytree.leaves(old)]
+    if pytree.structure(new) != pytree.structure(old):
+        raise StructureError(f"{layer!r}: {what} has another structure than the input; let feed= return one like it")
+    for leaf, shape in zip(pytree.leaves(new), shapes, strict=True):
+        if shape_of(leaf) != shape:
+            raise ShapeError(
+                f"{layer!r}: {what} has shape {shape_of(leaf)}, expected {shape}, which the cell takes; let feed= "
+                "make such arrays of outputs"
+            )
+
+
+def lengths_until(fed: Any, stop: Callable[[Any], Any]) -> np.ndarray:
+    """How many steps each row has, up to the first at which it stops and that one too.
+
+    Parameters
+    ----------
+    fed : pytree of arrays (T, B, ...)
+        What is fed back, a teacher's tokens, say.
+    stop : callable
+        As for :class:`Feedback`: from what is fed back after one step (B, ...) to (B,) of bool.
+
+    Returns
+    -------
+    array (B,) of int
+        T where a row does not stop.
+
+    Raises
+    ------
+    ShapeError
+        When ``stop`` gives something else.
+
+    Examples
+    --------
+    >>> tokens = np.array([[3, 0], [2, 1], [0, 2], [0, 3]])
+    >>> lengths_until(tokens, lambda token: token == 0)
+    array([3, 1])
+    """
+    steps, rows = shape_of(pytree.leaves(fed)[0])[:2]
+    running, lengths = np.ones(rows, bool), np.zeros(rows, int)
+    for t in range(steps):
+        lengths += running
+        running &= ~ends(stop, pytree.map(lambda leaf, t=t: np.asarray(leaf[t]), fed))
+    return lengths
+
+
+def ends(stop: Callable[[Any], Any], fed: Any) -> Any:
+    """Which rows end with this step, once it fits."""
+    found, rows = stop(fed), shape_of(pytree.leaves(fed)[0])[:1]
+    if getattr(found, "shape", None) != rows or found.dtype != bool:
+        kind = getattr(found, "dtype", type(found).__name__)
+        came = f"{kind} of shape {getattr(found, 'shape', ())}"
+        raise ShapeError(f"stop= gave {came}, expected booleans {rows}, one for each row; compare with ==, say")
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,5 +128,9 @@ class Sampled:
         return rng.gumbel(size=shape).astype(dtype)
 
     def __call__(self, y: Any, noise: Any) -> Any:
+        if y.shape[-1] != self.size:
+            raise ShapeError(
+                f"{self!r}: the logits have shape {y.shape}, expected (B, {self.size}); write size={y.shape[-1]}"
+            )
         chosen = np.argmax(y / self.temperature + noise, axis=-1)
         return chosen if self.tokens else one_hot(chosen, self.size, y.dtype)

@@ -23,17 +23,29 @@ from ..specs import Input
 def checked_layer(name: str, part: str, layer: Any) -> None:
     """Raises when a part of a composition is no layer."""
     if not isinstance(layer, Layer):
-        raise OptionError(f"{name}: {part} is {layer!r}, expected a cell or layer such as LSTM(8, 32)")
+        raise OptionError(f"{name}: {part} is {layer!r}, expected a cell or layer such as LSTM(8, 32){_hint(layer)}")
 
 
 def checked_sequence(name: str, option: str, layers: Any, kind: type[Layer], word: str) -> tuple[Any, ...]:
     """``layers`` as a tuple of at least one of ``kind``."""
     if not isinstance(layers, (tuple, list)) or not layers:
-        raise OptionError(f"{name}: {option}={layers!r}, expected a tuple of at least one {word}")
+        raise OptionError(
+            f"{name}: {option}={layers!r}, expected a tuple of at least one {word}, such as "
+            f"{name}((LSTM(8, 32), LSTM(32, 32)))"
+        )
     for number, layer in enumerate(layers):
         if not isinstance(layer, kind):
-            raise OptionError(f"{name}: layer {number} is {layer!r}, expected a {word} such as LSTM(8, 32)")
+            raise OptionError(
+                f"{name}: layer {number} is {layer!r}, expected a {word} such as LSTM(8, 32){_hint(layer)}"
+            )
     return tuple(layers)
+
+
+def _hint(layer: Any) -> str:
+    """What to do with something that is no part of a composition, but nearly one."""
+    if isinstance(layer, type) and issubclass(layer, Layer):
+        return ", made with its sizes"
+    return "; layers that are no cells, as this one, go into a Sequential" if isinstance(layer, Layer) else ""
 
 
 def check_fits(name: str, number: int, layer: Layer, shape: tuple[int, ...], below: str) -> None:
@@ -70,13 +82,13 @@ def given(layer: Layer, x: Any, noise: Any) -> Any:
     return (x, noise) if layer.noisy else x
 
 
-def taken_apart(layer: Layer, xs: Any) -> tuple[Any, Any]:
+def taken_apart(layer: Layer, xs: Any, parts: int | None = None) -> tuple[Any, Any]:
     """Inputs and noise of a network's xs; of one that is not noisy, all is input.
 
     Raises
     ------
     StructureError
-        When a noisy network is not given a pair.
+        When a noisy network is not given a pair, or not the noise of as many ``parts``.
     """
     if not layer.noisy:
         return xs, None
@@ -84,6 +96,11 @@ def taken_apart(layer: Layer, xs: Any) -> tuple[Any, Any]:
         raise StructureError(
             f"{layer!r}: xs is a {type(xs).__name__}, expected a pair, (xs, noise); draw the noise with "
             "layer.noise(rng, steps, batch), and for evaluation with training=False"
+        )
+    if parts is not None and (not isinstance(xs[1], (tuple, list)) or len(xs[1]) != parts):
+        raise StructureError(
+            f"{layer!r}: the noise has the structure {pytree.structure(xs[1])!r}, expected a tuple with that of each "
+            f"of {parts} parts; draw it with the noise method of this layer, noise(rng, steps, batch)"
         )
     return xs[0], xs[1]
 
@@ -110,6 +127,19 @@ def valid_lengths(xs: Any, lengths: Any) -> np.ndarray:
     if lengths is None:
         return np.full(rows, steps)
     found = Masks(flat(xs, "xs"), flat(None, "state"), lengths, None).lengths
+    assert found is not None
+    return found
+
+
+def valid_reset(xs: Any, reset: Any) -> np.ndarray:
+    """Where sequences begin anew, once it fits.
+
+    Raises
+    ------
+    ShapeError, TracingError
+        When it is no plain array of bool, (steps, rows).
+    """
+    found = Masks(flat(xs, "xs"), flat(None, "state"), None, reset).reset
     assert found is not None
     return found
 

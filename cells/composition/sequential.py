@@ -20,6 +20,7 @@ from ..simple import Elman
 from .bidirectional import Bidirectional
 from .dropout import Dropout
 from .joining import check_fits, checked_sequence, drawn, given, noise_inputs, size_of, taken_apart
+from .recording import asked, called
 from .resampling import Subsampling
 from .stacked import Stacked
 
@@ -60,6 +61,9 @@ class Sequential(Layer):
     last layer. A layer may give another number of steps than it takes (:class:`Pooling`, :class:`Subsampling`,
     :class:`Feedback`); ``lengths`` follow, and ``output_lengths(lengths)`` tells what comes out.
 
+    Parts that are not to learn are named by a mask of the keys of the parameters, which ends where all below is alike,
+    for :func:`tapegrad.freeze` in a loss or for ``frozen=`` of :func:`tapegrad.training.fit`.
+
     With a noisy layer among them (:class:`Dropout`) xs is ``(xs, noise)``, where ``noise`` is what :meth:`noise` draws.
 
     Examples
@@ -71,8 +75,20 @@ class Sequential(Layer):
     >>> state, ys = model(params, np.zeros((7, 2, 3), np.float32))
     >>> ys.shape
     (7, 2, 2)
+
+    The forward reader and the top learn, all else is held:
+
+    >>> import tapegrad as tg
+    >>> mask = {"layer0": {"forward": False, "backward": True}, "layer1": True, "layer2": False}
+    >>> xs = np.ones((7, 2, 3), np.float32)
+    >>> grads = tg.grad(lambda p: np.sum(model(tg.freeze(p, mask), xs)[1]))(params)
+    >>> {name: bool(np.any(g["W_xn"])) for name, g in grads["layer0"].items()}
+    {'forward': True, 'backward': False}
+    >>> bool(np.any(grads["layer1"]["W_xn"])), bool(np.any(grads["layer2"]["W_hy"]))
+    (False, True)
     """
 
+    records = True
     source = "Graves 2013, section 2, without skip connections; Schuster & Paliwal 1997 for the directions"
 
     layers: tuple[Layer, ...]
@@ -127,6 +143,7 @@ class Sequential(Layer):
         lengths: Any = None,
         reset: Any = None,
         reverse: bool = False,
+        record: Any = None,
         checkpoint: Any = None,
         backend: str = "auto",
     ) -> Any:
@@ -140,35 +157,63 @@ class Sequential(Layer):
             ``initial_state(B)`` by default.
         lengths, reset, reverse, checkpoint, backend
             As for a call of a :class:`Cell`, for all layers.
+        record : True, str or sequence of str, optional
+            Variables of the steps to return too: of a cell that is layer 0 "0.i" and so on, of the cells of a
+            :class:`Bidirectional` that is layer 1 "1.forward.i"; True for all.
 
         Returns
         -------
         state : tuple as it came in
         ys : pytree of arrays (T, B, ...)
+        recorded : dict of arrays (T, B, ...)
+            Only with ``record``; with as many steps as reach the layer.
 
         Raises
         ------
         StructureError, ShapeError, DtypeError
             When params, state and xs do not fit the layers or each other.
         """
-        xs, noise = taken_apart(self, xs)
+        xs, noise = taken_apart(self, xs, len(self.layers))
         noise = (None,) * len(self.layers) if noise is None else noise
         state = checked(self, params, xs, state)
         options = {"reset": reset, "reverse": reverse, "checkpoint": checkpoint, "backend": backend}
+        wanted = asked(self, record, {str(number): layer for number, layer in enumerate(self.layers)})
         states: list[Any] = []
+        recorded: dict[str, Any] = {}
         for first, layer, joined in _loops(self.layers):
+            options["lengths"] = lengths
             if joined:
                 numbers = range(first, first + len(layer.cells))
                 own = {f"layer{n - first}": params[f"layer{n}"] for n in numbers}
                 xs = given(layer, xs, noise[numbers.start : numbers.stop])
-                new, xs = layer(own, xs, tuple(state[n] for n in numbers), lengths=lengths, **options)
+                args = own, xs, tuple(state[n] for n in numbers)
+                new, xs, found = called(
+                    layer, f"the loop of the cells from layer {first} on", args, options, _of_loop(wanted, numbers)
+                )
                 states += new
+                found = {_moved(name, first): value for name, value in found.items()}
             else:
-                xs = given(layer, xs, noise[first])
-                new, xs = layer(params[f"layer{first}"], xs, state[first], lengths=lengths, **options)
+                args = params[f"layer{first}"], given(layer, xs, noise[first]), state[first]
+                new, xs, found = called(layer, f"layer {first}", args, options, wanted.get(str(first)))
                 states.append(new)
+                found = {f"{first}.{name}": value for name, value in found.items()}
+            recorded.update(found)
             lengths = lengths if lengths is None else layer.output_lengths(lengths)
-        return tuple(states), xs
+        return (tuple(states), xs) if record is None else (tuple(states), xs, recorded)
+
+
+def _of_loop(wanted: dict[str, Any], numbers: range) -> Any:
+    """What is to be recorded of cells that share a loop, in which they are counted from 0."""
+    asked = {n - numbers.start: wanted[str(n)] for n in numbers if str(n) in wanted}
+    if not asked or True in asked.values():
+        return True if asked else None
+    return [f"{n}.{name}" for n, names in asked.items() for name in names]
+
+
+def _moved(name: str, first: int) -> str:
+    """The name of a variable of a cell, counted from the first layer on."""
+    number, dot, own = name.partition(".")
+    return f"{int(number) + first}{dot}{own}"
 
 
 # A loop goes over the weights of all its cells at every step. While these stay in a core's second cache, of 1 MiB say,

@@ -89,6 +89,9 @@ class Stacked(Cell):
     gates of layer 0 as "0.i" and so on. Sizes are compared when the stack is made, as far as the layers tell their
     ``output_size``; else when it first runs.
 
+    A part that is not to learn is named by a mask of the same keys, which ends where all below is alike:
+    ``tapegrad.freeze(params, {"layer0": True, "layer1": False})`` in a loss, or ``fit(..., frozen=mask)``.
+
     With a noisy cell among them xs is ``(xs, noise)``, where ``noise`` is what :meth:`noise` draws.
 
     References

@@ -63,7 +63,10 @@ class GRUD(Cell):
 
     def __post_init__(self) -> None:
         if self.means is not None:
-            means = np.asarray(self.means, np.float64)
+            try:
+                means = np.asarray(self.means, np.float64)
+            except (TypeError, ValueError):
+                raise OptionError(f"GRUD: means={self.means!r}, expected {self.input_size} numbers") from None
             if means.shape != (self.input_size,):
                 raise OptionError(
                     f"GRUD: means has shape {means.shape}, expected ({self.input_size},); give a mean for each variable"
@@ -150,7 +153,11 @@ def observations(times: Any, series: Any) -> dict[str, np.ndarray]:
     >>> made["delta"].ravel().tolist()
     [0.0, 1.0, 2.5, 3.0]
     """
-    series, times = np.asarray(series), np.asarray(times, np.float64)
+    series = np.asarray(series)
+    try:
+        times = np.asarray(times, np.float64)
+    except (TypeError, ValueError):
+        raise OptionError(f"observations: times={times!r}, expected numbers, such as hours since the start") from None
     if series.ndim != 3:
         raise ShapeError(f"observations: series has shape {series.shape}, expected (T, B, input_size)")
     if times.shape not in (series.shape[:1], series.shape[:2]):

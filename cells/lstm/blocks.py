@@ -41,7 +41,4 @@ def per_block(cell: Any, option: str) -> float | Callable[..., Any]:
 
 def spread(gates: Any, size: int) -> Any:
     """A gate for each cell, from one for each block of ``size`` cells: (B, count) to (B, count * size)."""
-    if size == 1:
-        return gates
-    copies = np.repeat(np.eye(gates.shape[-1], dtype=gates.dtype), size, axis=1)
-    return gates @ copies
+    return np.repeat(gates, size, axis=-1) if size > 1 else gates

@@ -21,8 +21,8 @@ def _one_cell(rng: np.random.Generator) -> "LSTM1997":
 
 
 def _blocks(rng: np.random.Generator) -> "LSTM1997":
-    m, count, size = rng.permutation(np.arange(1, 4)).tolist()
-    return LSTM1997(m, count, size, biased="io", truncated=False)
+    m, count = rng.permutation([1, 3, 4])[:2].tolist()
+    return LSTM1997(m, count, 2, biased="io", truncated=False)
 
 
 @register(variants={"truncated": _one_cell, "blocks, full gradient": _blocks})

@@ -84,7 +84,7 @@ class Noisy(Cell):
 
     def inputs(self) -> Any:
         declared, own = self.cell.inputs(), self.own_noise()
-        if not hasattr(self.cell, "noise"):
+        if not self.cell.noisy:
             return declared, own
         x, inner = declared
         return x, (own, inner)
@@ -115,8 +115,9 @@ class Noisy(Cell):
         """
         steps, batch, dtype = checked_call(self, rng, steps, batch, dtype, training)
         own = self.draw(rng, (steps, batch), dtype, training)
-        inner = getattr(self.cell, "noise", None)
-        return own if inner is None else (own, inner(rng, steps, batch, dtype, training))
+        if not self.cell.noisy:
+            return own
+        return own, self.cell.noise(rng, steps, batch, dtype, training)  # type: ignore[attr-defined]
 
     def draw(self, rng: Any, axes: tuple[int, int], dtype: np.dtype, training: bool) -> tuple[np.ndarray, ...]:
         """The wrapper's own noise, as ``own_noise()`` declares it."""
@@ -125,7 +126,7 @@ class Noisy(Cell):
     def parted(self, x: Any) -> tuple[Any, Any, Any]:
         """The input of the wrapped cell without noise, the wrapper's own noise, and a function that joins the rest."""
         x, noise = x
-        if not hasattr(self.cell, "noise"):
+        if not self.cell.noisy:
             return x, noise, lambda given: given
         own, inner = noise
         return x, own, lambda given: (given, inner)

@@ -7,6 +7,7 @@ import numpy as np
 from tapegrad import pytree
 from tapegrad.errors import OptionError
 
+from ..checks import data_inputs
 from ..gated import GRU
 from ..registry import register
 from ..specs import Input
@@ -84,8 +85,7 @@ class VariationalDropout(Noisy):
         return [k for k, spec in enumerate(pytree.leaves(self._declared())) if _floating(spec)]
 
     def _declared(self) -> Any:
-        declared = self.cell.inputs()
-        return declared[0] if hasattr(self.cell, "noise") else declared
+        return data_inputs(self.cell)
 
     def own_noise(self) -> tuple[Input, ...]:
         xs, states = pytree.leaves(self._declared()), pytree.leaves(self.state())

@@ -6,6 +6,7 @@ import numpy as np
 
 from tapegrad.errors import OptionError
 from tapegrad.functions import sigmoid
+from tapegrad.rules import stop_gradient
 
 from ..base import Cell
 from ..initializers import Uniform
@@ -33,6 +34,9 @@ class FullyRecurrent(Cell):
         Connections that are False do not exist: their weights count as 0 and are not learned. By default all exist.
     outputs : int, optional
         How many units are outputs: the first so many, the others are hidden. By default all are outputs.
+    trained : sequence of m + n sequences of n bool, optional
+        As ``connections``: those that are False here keep the weight that they start from. They are read like the
+        others, and their gradient is 0. By default all are trained.
     teacher_forcing : bool
         Whether xs says, for each step, which outputs are to be taken at a given value before it::
 
@@ -44,14 +48,15 @@ class FullyRecurrent(Cell):
     Raises
     ------
     OptionError
-        When ``connections`` or ``outputs`` do not fit the sizes.
+        When ``connections``, ``trained`` or ``outputs`` do not fit the sizes.
 
     Notes
     -----
     State: y of all units, an array (B, hidden_size), 0 at first. Output: y of the outputs. Inputs: x, or with
     ``teacher_forcing`` the dict of x (T, B, input_size), d (T, B, outputs) and the boolean forced (T, B, outputs). The
     bias is the paper's weight from an input that is always 1, and W_x above W_y is its matrix w, transposed. All are
-    drawn from U[-0.1, 0.1). To hold some connections at a weight other than 0 see :func:`tapegrad.freeze`.
+    drawn from U[-0.1, 0.1). An optimiser that changes weights without a gradient (weight decay) is to be told of those
+    that are not trained, with :class:`tapegrad.training.Frozen`.
 
     References
     ----------
@@ -65,14 +70,16 @@ class FullyRecurrent(Cell):
     connections: Mask | None = None
     outputs: int | None = None
     teacher_forcing: bool = False
+    trained: Mask | None = None
 
     def __post_init__(self) -> None:
         m, n = self.input_size, self.hidden_size
-        if self.connections is not None:
-            object.__setattr__(self, "connections", _checked_connections(self.connections, m, n))
+        for option in ("connections", "trained"):
+            if getattr(self, option) is not None:
+                object.__setattr__(self, option, _checked_mask(option, getattr(self, option), m, n))
+        super().__post_init__()
         if self.outputs is not None and not 1 <= self.outputs <= n:
             raise OptionError(f"FullyRecurrent: outputs={self.outputs!r}, expected how many of {n} units are outputs")
-        super().__post_init__()
 
     @property
     def output_size(self) -> int:
@@ -100,6 +107,10 @@ class FullyRecurrent(Cell):
         if self.teacher_forcing:
             x, known = x["x"], np.where(x["forced"], x["d"], y[:, :k])
             y = known if k == n else np.concatenate([known, y[:, k:]], axis=-1)
+        if self.trained is not None:
+            T = np.asarray(self.trained)
+            W_x = np.where(T[: self.input_size], W_x, stop_gradient(W_x))
+            W_y = np.where(T[self.input_size :], W_y, stop_gradient(W_y))
         if self.connections is not None:
             C = np.asarray(self.connections, W_y.dtype)
             W_x, W_y = C[: self.input_size] * W_x, C[self.input_size :] * W_y
@@ -108,15 +119,15 @@ class FullyRecurrent(Cell):
         return y, y if k == n else y[:, :k]
 
 
-def _checked_connections(connections: Any, m: int, n: int) -> Mask:
+def _checked_mask(option: str, given: Any, m: int, n: int) -> Mask:
     """The mask as tuples of bool."""
     try:
-        mask = np.asarray(connections)
+        mask = np.asarray(given)
     except ValueError:  # rows of different lengths
         mask = np.empty(0)
     if mask.shape != (m + n, n) or not np.isin(mask, (0, 1)).all():
         raise OptionError(
-            f"FullyRecurrent: connections has shape {mask.shape} and dtype {mask.dtype}, expected {m + n} rows "
+            f"FullyRecurrent: {option} has shape {mask.shape} and dtype {mask.dtype}, expected {m + n} rows "
             f"(inputs, then units) of {n} values True or False; write np.ones(({m + n}, {n}), bool) and set some False"
         )
     return tuple(tuple(map(bool, row)) for row in mask.tolist())

@@ -12,7 +12,7 @@ import numpy as np
 from tapegrad.cells import Layer
 
 from .. import pytree
-from ..errors import DtypeError, ShapeError, StructureError
+from ..errors import DtypeError, OptionError, ShapeError, StructureError
 
 __all__ = ["checked_params", "named", "names", "option_names", "unnamed"]
 
@@ -62,11 +62,16 @@ def unnamed(layer: Layer, arrays: Mapping[str, Any], function: str, keys: Mappin
 
     Raises
     ------
+    OptionError
+        ``layer`` is none.
     StructureError
         An array is missing, or one came that the layer does not have.
     ShapeError, DtypeError
         An array has another shape, or is not of the floating dtype that the others have.
     """
+    if not isinstance(layer, Layer):
+        kind = type(layer).__name__
+        raise OptionError(f"{function}: layer is a {kind}, expected a cell or layer such as LSTM(8, 32)")
     declared = named(layer.parameters(), function)
     missing, extra = [name for name in declared if name not in arrays], sorted(set(arrays) - set(declared))
     if missing:

@@ -187,16 +187,32 @@ def _description(name: str, metadata: dict[str, str]) -> Any:
     if metadata.get("format") != FORMAT:
         return None
     try:
-        return json.loads(metadata["layer"])
-    except (KeyError, ValueError) as error:
+        stored = json.loads(metadata["layer"])
+        _check(stored)
+        return stored
+    except (KeyError, ValueError, RecursionError) as error:
         raise FileError(f"load: {name!r} is damaged: {one_line(error)}") from error
+
+
+def _check(stored: Any) -> None:
+    """Raise a ValueError unless this is what :func:`describe` gives of something."""
+    if isinstance(stored, dict) and "text" not in stored:
+        kinds = {"class": str, "module": str, "options": dict}
+        wrong = [key for key, kind in kinds.items() if not isinstance(stored.get(key), kind)]
+        if wrong:
+            raise ValueError(f"a layer in its metadata has no {wrong[0]}")
+        inside = list(stored["options"].values())
+    else:
+        inside = stored if isinstance(stored, list) else []
+    for part in inside:
+        _check(part)
 
 
 def _made(name: str, stored: Any) -> Any:
     """The layer of a description."""
     try:
         layer = _value(stored)
-    except (TypeError, ValueError, KeyError, AttributeError, TapegradError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError, TapegradError) as error:
         raise FileError(f"load: the layer that {name!r} names cannot be made: {one_line(error)}") from error
     if not isinstance(layer, Layer) or not _agree(stored, describe(layer)):
         raise FileError(
@@ -220,7 +236,7 @@ def _completed(stored: Any) -> Any:
     """What the file says, with the options that its class has got since."""
     try:
         return describe(_value(stored))
-    except (TypeError, ValueError, KeyError, AttributeError, TapegradError):
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError, TapegradError):
         return stored
 
 

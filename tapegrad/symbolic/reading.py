@@ -23,7 +23,7 @@ from tapegrad.tape import AbstractTape, Node
 from tapegrad.tensor import aval_of
 
 from . import algebra as al
-from . import gathers
+from . import gathers, repeating
 from .constants import MINUS_ONE, is_linear, is_ones, is_scalar, number, ones, zeros
 from .expressions import Applied, Layout, Named, Operation, Scaled, Shape, Value
 from .products import contraction
@@ -198,7 +198,8 @@ class Reader:
         before, after = self.layout(node.args[0]).features, self.layout(node.ans).features
         if [n for n in before if n != 1] == [n for n in after if n != 1] and max(len(before), len(after)) <= 2:
             return reshaped(x, matrix_shape(after))
-        return self.named(node, [x])
+        made = repeating.repeated(self, node)
+        return self.named(node, [x]) if made is None else made
 
     # ---- broadcasting ----
     def spread(self, arg: Any, value: Any, out: Any) -> Any:
@@ -283,6 +284,8 @@ def _sum(reader: Reader, node: Node, args: list[Any]) -> Any:
     x = args[0]
     if not axes or all(layout.features[a] == 1 for a in axes):
         return reshaped(x, shape)
+    if (made := repeating.summed(reader, node)) is not None:
+        return made
     if len(layout.features) == 1:
         return total_of(x)
     if len(layout.features) == 2:

@@ -11,10 +11,13 @@ from tapegrad.cells import (
     GRU,
     LSTM,
     Cell,
+    DeepTransition,
+    Dense,
     Elman,
     Input,
     RecurrentDropoutGRU,
     RecurrentDropoutLSTM,
+    Stacked,
     State,
     VariationalDropout,
     Zoneout,
@@ -308,3 +311,18 @@ def test_real_masks_compiled():
 def test_what_is_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("wrapper", [Zoneout, VariationalDropout])
+@pytest.mark.parametrize(
+    "inner", [Stacked((GRU(2, 3), LSTM(3, 4))), DeepTransition((Elman(2, 3), Dense(3, 3)))], ids=["stack", "transition"]
+)
+def test_networks_whose_parts_take_no_noise(wrapper, inner):
+    """A network has a method for noise, whether its parts take any or not."""
+    cell, rng = wrapper(inner), np.random.default_rng(0)
+    noise = cell.noise(rng, 5, 2, np.float64, training=False)
+    assert pytree.structure(noise) == pytree.structure(cell.own_noise())
+    assert check_cell(cell, oracles=("tape", "reference", "differences")).skipped == {}
+    if wrapper is VariationalDropout:
+        params, xs = inner.init(rng, np.float64), rng.standard_normal((5, 2, 2))
+        np.testing.assert_array_equal(cell(params, (xs, noise))[1], inner(params, xs)[1])

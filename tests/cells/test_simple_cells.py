@@ -12,6 +12,7 @@ import tapegrad as tg
 from tapegrad.cells import Additive, Elman, FullyRecurrent, IndRNN, Jordan, SoftmaxReadout, SoftmaxRNN
 from tapegrad.errors import OptionError
 from tapegrad.testing import check_cell
+from tapegrad.training import Adam, fit
 from tests.cells.drawing import random_params, unroll
 from tests.cells.test_equations import PHI, check, drawn, net, seeds, sigma, sizes
 
@@ -242,6 +243,23 @@ def test_connections_that_do_not_exist_are_not_learned_and_not_read():
     np.testing.assert_array_equal(cell(changed, xs, state)[1], cell(params, xs, state)[1])
 
 
+def test_connections_that_are_not_trained_are_read_and_keep_their_weight():
+    rng = np.random.default_rng(2)
+    there, trained = rng.random((5, 3)) < 0.7, rng.random((5, 3)) < 0.5
+    cell, free = FullyRecurrent(2, 3, there, trained=trained.tolist()), FullyRecurrent(2, 3, there)
+    assert cell == FullyRecurrent(2, 3, there, trained=trained.astype(int))
+    params, state, xs = drawn(cell, 1)
+    np.testing.assert_array_equal(cell(params, xs, state)[1], free(params, xs, state)[1])
+    held, whole = (tg.grad(lambda p, c=c: np.sum(c(p, xs, state)[1] ** 2))(params) for c in (cell, free))
+    for name, part in (("W_x", trained[:2]), ("W_y", trained[2:])):
+        np.testing.assert_allclose(held[name], np.where(part, whole[name], 0), rtol=1e-12)
+    assert (np.concatenate([held["W_x"], held["W_y"]]) != 0).tolist() == (there & trained).tolist()
+    found = fit(lambda p, n: np.mean(cell(p, xs, state)[1] ** 2), params, lambda n: n, Adam(lr=0.1), steps=3)
+    for name, part in (("W_x", (there & trained)[:2]), ("W_y", (there & trained)[2:])):
+        np.testing.assert_array_equal(found.state.params[name] != params[name], part)
+    assert check_cell(cell, oracles=QUICK).skipped == {}
+
+
 def forced_case(outputs, steps=5, batch=2):
     rng = np.random.default_rng(outputs)
     cell = FullyRecurrent(2, 4, outputs=outputs, teacher_forcing=True)
@@ -325,6 +343,7 @@ def test_options_of_the_fully_recurrent_network_by_every_quick_oracle(outputs, f
         (lambda: Additive(1, 2, activation=np.tanh), "Additive: activation=.*expected one of tanh, sigmoid, re"),
         (lambda: IndRNN(1, 2, steps=0), "IndRNN: steps=0, expected at least 1"),
         (lambda: FullyRecurrent(1, 2, outputs=3), "outputs=3, expected how many of 2 units"),
+        (lambda: FullyRecurrent(1, 2, trained=[[1, 1]] * 2), r"trained has shape \(2, 2\).*expected 3 rows"),
         (lambda: FullyRecurrent(1, 2, connections=[[1, 1]] * 2), r"shape \(2, 2\).*expected 3 rows"),
         (lambda: FullyRecurrent(1, 2, connections=[[1, 1], [1], [0, 1]]), "expected 3 rows"),
         (lambda: FullyRecurrent(1, 2, connections=[[1, 1], [0.5, 1], [0, 1]]), "values True or False"),

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from tapegrad import pytree
 from tapegrad.cells import GRU, LSTM, Bidirectional, Cell, Elman, Parameter, Sequential, Stacked, State, variants
-from tapegrad.errors import DtypeError, FileError, ShapeError, StructureError
+from tapegrad.errors import DtypeError, FileError, OptionError, ShapeError, StructureError
 from tapegrad.interop.onnx import Activation, OnnxLSTM, OnnxNode
 from tapegrad.interop.safetensors import FORMAT, describe, load, load_torch, save, save_torch
 from tapegrad.training import save_checkpoint
@@ -175,7 +175,7 @@ def test_files_of_other_kinds(tmp_path):
         ({"class": "GRU", "module": "x", "options": {"input_size": 2, "hidden_size": 0}}, "hidden_size=0, expected"),
         ({"class": "GRU", "module": "x", "options": {"input_size": 2, "size": 1}}, "unexpected keyword"),
         ([1, 2], r"is of \(1, 2\), whose options a file cannot hold"),
-        ({"options": {}}, "'class'"),
+        ({"options": {}}, "a layer in its metadata has no class"),
     ],
 )
 def test_what_a_file_names_is_made_only_if_it_is_a_layer(tmp_path, description, words):
@@ -234,3 +234,27 @@ def test_arrays_of_a_dtype_that_numpy_lacks(tmp_path):
         load(tmp_path / "file", GRU(2, 3))
     with pytest.raises(StructureError, match="weight"):  # the other is not read
         load_torch(tmp_path / "file", prefix="rnn")
+
+
+DEEP = "[" * 20000 + "]" * 20000
+NO_OPTIONS = json.dumps({"class": "LSTM", "module": "tapegrad.cells"})
+LISTED = json.dumps({"class": "LSTM", "module": "tapegrad.cells", "options": [2, 3]})
+WITHIN = json.dumps({"class": "Zoneout", "module": "tapegrad.cells", "options": {"cell": {"class": "LSTM"}}})
+
+
+@pytest.mark.parametrize("text", [DEEP, NO_OPTIONS, LISTED, WITHIN], ids=["deep", "no options", "a list", "within"])
+@pytest.mark.parametrize("layer", [None, LSTM(2, 3)], ids=["by the file", "given"])
+def test_metadata_that_describes_no_layer_is_damage(tmp_path, text, layer):
+    arrays = drawn(LSTM(2, 3), np.random.default_rng(0))
+    save_file(arrays, tmp_path / "file", {"format": FORMAT, "layer": text})
+    with pytest.raises(FileError, match="damaged"):
+        load(tmp_path / "file", layer)
+
+
+def test_what_is_no_layer_is_refused(tmp_path):
+    params = drawn(LSTM(2, 3), np.random.default_rng(0))
+    save(tmp_path / "file", LSTM(2, 3), params)
+    with pytest.raises(OptionError, match="save: layer is a type, expected a cell"):
+        save(tmp_path / "file", LSTM, params)
+    with pytest.raises(OptionError, match="layer is a dict, expected a cell"):
+        load(tmp_path / "file", params)

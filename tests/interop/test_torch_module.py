@@ -236,3 +236,58 @@ def test_without_torch(monkeypatch):
         module(GRU(2, 3))
     with pytest.raises(MissingLibrary, match=r"interop.torch.function: it needs PyTorch"):
         function(np.tanh)
+
+
+def test_results_that_are_views_of_one_another_are_tensors_apart():
+    doubled = function(lambda x: (2 * x, (2 * x)[1:]))
+
+    def f(x):
+        y = 2 * x
+        return y, y[1:], y[None]
+
+    for of_tensors in (doubled, function(f)):
+        first, *others = of_tensors(torch.ones(3))
+        first.zero_()
+        assert all(bool((other == 2).all()) for other in others)
+
+
+def test_parts_that_are_called_as_a_method_is_are_found_by_torch():
+    layer = Sequential((Bidirectional(GRU(2, 2), LSTM(2, 2)), Elman(4, 2)))
+    for own, part in ((made(layer), "layer0.forward"), (made(layer.layers[0]), "forward")):
+        xs = drawn(4, 3, 2, grad=False)
+        params = {name: 2 * parameter.detach() for name, parameter in own.named_parameters()}
+        _, found = torch.func.functional_call(own, params, (xs,))
+        again = pickle.loads(pickle.dumps(copy.deepcopy(own)))
+        with torch.no_grad():
+            for name, parameter in again.named_parameters():
+                assert again.get_parameter(name) is parameter
+                parameter.mul_(2)
+        torch.testing.assert_close(found, again(xs)[1], rtol=0, atol=0)
+        torch.testing.assert_close(found, again.forward(xs)[1], rtol=0, atol=0)
+        assert not torch.equal(found, own(xs)[1])
+        torch.nn.utils.parametrizations.weight_norm(own.get_submodule(part), "W_xn")
+        own(xs)[1].sum().backward()
+
+
+def test_parameters_that_are_tensors_are_taken_and_their_dtypes_checked():
+    layer = LSTM(2, 3)
+    own = made(layer)
+    again = module(layer, own.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(own.parameters(), again.parameters(), strict=True))
+    with torch.no_grad():
+        again.W_xi.zero_()
+    assert bool(own.W_xi.any())
+    with pytest.raises(DtypeError, match="expected torch.float32 or torch.float64"):
+        module(layer, copy.deepcopy(own).half().state_dict())
+
+
+def test_a_packed_sequence_has_its_own_lengths():
+    xs = torch.nn.utils.rnn.pack_padded_sequence(drawn(4, 2, 2, grad=False), [4, 2])
+    with pytest.raises(OptionError, match="leave lengths"):
+        made(Elman(2, 3))(xs, lengths=[4, 2])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_torch_jit_is_refused():
+    with pytest.raises(TracingError, match=r"torch\.jit"):
+        torch.jit.trace(made(Elman(2, 3)), (drawn(4, 2, 2, grad=False),), check_trace=False)

@@ -114,6 +114,22 @@ def load_strided_part(array, at, stride, count):
     return filled(array, values, values[-1])
 
 
+def load_repeated_part(array, at, j, times, stride, count):
+    return filled(array, array.read(at + (j + np.arange(count)) // times * stride), 0)
+
+
+def load_repeated(array, at, j, times, stride):
+    return load_repeated_part(array, at, j, times, stride, array.lanes)
+
+
+def sum_neighbours_part(array, at, j, times, count):
+    return filled(array, array.read(run_of(array, at + j * times, 1, count * times)).reshape(count, times).sum(1), 0)
+
+
+def sum_neighbours(array, at, j, times):
+    return sum_neighbours_part(array, at, j, times, array.lanes)
+
+
 def spread(array, at):
     return np.full(array.lanes, array.read(at))
 
@@ -225,6 +241,7 @@ NAMES = {
     **{maths.FUNCTIONS[p.name].__name__: p.function for p in primitives() if p.name in maths.FUNCTIONS},
     **{f.__name__: f for f in (pointer, load, load_part, load_strided, load_strided_part, spread, store, store_part)},
     **{f.__name__: f for f in (store_strided, store_strided_part, dot, multiply)},
+    **{f.__name__: f for f in (load_repeated, load_repeated_part, sum_neighbours, sum_neighbours_part)},
     **{f.__name__: f for f in (multiply_fetching, no_fetches, fetch)},
     **{f.__name__: f for f in (pack_weight, pack_columns, pack_lefts, accumulate)},
     "ROWS": ROWS, "absolute": np.absolute, "sqrt": np.sqrt, "floor": np.floor, "rint": np.rint, "select": np.where,

@@ -15,6 +15,7 @@ from torch.autograd import forward_ad
 
 from ... import pytree
 from ...batching import vmap
+from ...errors import TracingError
 from ...transforms import jvp, vjp
 from .memory import TAKEN, check_taken, lent, returned
 
@@ -139,6 +140,8 @@ def applied(name: str, labels: Sequence[str], f: Callable, args: tuple, kwargs: 
 
     ``labels`` are names of the arguments, for messages; what is no tensor is handed on as it is.
     """
+    if torch.jit.is_tracing():  # which would take the results for constants
+        raise TracingError(f"{name}: torch.jit cannot take it; keep the call out of what is traced")
     leaves, structure = pytree.flatten((args, kwargs))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
     tensors = [leaves[i] for i in places]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,23 @@ from .applied import applied
 from .memory import FLOATS, lent
 
 NAME = "interop.torch.module"
+
+
+class Room(torch.nn.Module):
+    """A part of the parameters of a module, under its key.
+
+    A part may be called "forward", as in Bidirectional, and torch finds parts as attributes (``functional_call``,
+    ``get_submodule``). So the part hides the method of that name, and calling it calls what it hides.
+    """
+
+    def __init__(self, hidden: Callable | None = None):
+        super().__init__()
+        self._hidden = hidden
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self._hidden is None:
+            raise NotImplementedError(f"{NAME}: this part holds parameters; call the module that it is a part of")
+        return self._hidden(*args, **kwargs)
 
 
 class LayerModule(torch.nn.Module):
@@ -39,6 +57,7 @@ class LayerModule(torch.nn.Module):
         if params is None:
             leaves = _drawn(layer, rng, torch.get_default_dtype() if dtype is None else dtype)
         else:
+            params = pytree.map(_array, params)
             check_params(layer, params)
             leaves = [torch.from_numpy(np.array(leaf)) for leaf in pytree.leaves(params)]
             if dtype is not None:
@@ -51,7 +70,12 @@ class LayerModule(torch.nn.Module):
         *rooms, name = path.split(".")
         for room in rooms:
             # Not add_module: a part of the parameters may be called as a method is ("forward").
-            owner = owner._modules.setdefault(room, torch.nn.Module())
+            if room not in owner._modules:
+                hides = owner.forward if room == "forward" else None
+                owner._modules[room] = Room(hides)
+                if hides is not None:
+                    owner.__dict__[room] = owner._modules[room]
+            owner = owner._modules[room]
         owner._parameters[name] = torch.nn.Parameter(leaf)
         return owner, name
 
@@ -78,6 +102,8 @@ class LayerModule(torch.nn.Module):
     def forward(self, xs: Any, state: Any = None, *, lengths: Any = None, **options: Any) -> Any:
         """Run over sequences: ``(state, ys)``, as the layer does."""
         if isinstance(xs, rnn.PackedSequence):
+            if lengths is not None:
+                raise OptionError(f"{NAME}: lengths= came, and a PackedSequence has its own; leave lengths")
             xs, lengths = rnn.pad_packed_sequence(xs, self.batch_first)
             final, ys = self.forward(xs, state, lengths=lengths, **options)
             return final, rnn.pack_padded_sequence(ys, lengths, self.batch_first, enforce_sorted=False)
@@ -101,6 +127,14 @@ def _drawn(layer: Layer, rng: np.random.Generator | None, dtype: Any) -> list[An
         rng = np.random.default_rng(torch.randint(2**63 - 1, ()).item())
     width = np.float64 if _checked(dtype) is torch.float64 else np.float32
     return [torch.from_numpy(leaf) for leaf in pytree.leaves(layer.init(rng, width))]
+
+
+def _array(leaf: Any) -> Any:
+    """A parameter that came as a tensor, as an array."""
+    if not isinstance(leaf, torch.Tensor):
+        return leaf
+    _checked(leaf.dtype)
+    return leaf.detach().cpu().numpy()
 
 
 def _checked(dtype: Any) -> Any:

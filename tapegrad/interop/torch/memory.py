@@ -35,14 +35,19 @@ def lent(tensor: Any) -> np.ndarray:
 
 
 def returned(results: Sequence[Any]) -> list[Any]:
-    """Results as tensors, in the memory of the arrays wherever that can be written into, no two in one array."""
-    seen: set[int] = set()
+    """Results as tensors, in the memory of the arrays wherever that can be written into, no two in the same.
+
+    torch does not know that two such tensors share memory: writing into one would change the other unnoticed.
+    """
+    arrays: list[np.ndarray] = []
     tensors = []
     for value in results:
         array = np.asarray(value)
-        if id(array) in seen or not array.flags.writeable or min(array.strides, default=0) < 0:
+        if not array.flags.writeable or min(array.strides, default=0) < 0:
             array = array.copy()
-        seen.add(id(array))
+        elif any(np.may_share_memory(array, other) and np.shares_memory(array, other) for other in arrays):
+            array = array.copy()
+        arrays.append(array)
         tensors.append(torch.from_numpy(array))
     return tensors
 

@@ -27,7 +27,7 @@ def module(
     Parameters
     ----------
     layer : Cell or Layer
-    params : pytree as ``layer.parameters()``, of arrays, optional
+    params : pytree as ``layer.parameters()``, of arrays or tensors, optional
         What the parameters start from; copied. ``layer.init(rng)`` by default.
     rng : numpy.random.Generator, optional
         By default one that is seeded from torch's own, so that ``torch.manual_seed`` settles the parameters.
@@ -63,6 +63,9 @@ def module(
     kept. What else holds for :func:`function` holds here. Modules can be copied, pickled and moved between float32 and
     float64; half precision and other devices are refused at the call. Of a ``PackedSequence`` the ys are one
     too; with ``lengths`` no sorting and packing is needed.
+
+    A cell with noise takes it in xs, from ``layer.noise``, and ``module.training`` says which kind is wanted: ``own((x,
+    layer.noise(rng, T, B, np.float32, own.training)))``. With ``batch_first`` it is (B, T, ...) like all of xs.
 
     Examples
     --------

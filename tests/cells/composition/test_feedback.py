@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import tapegrad as tg
 from tapegrad import backends
 from tapegrad.cells import (
     GRU,
@@ -19,6 +20,7 @@ from tapegrad.cells import (
     Stacked,
     State,
     greedy,
+    lengths_until,
 )
 from tapegrad.cells.composition import one_hot
 from tapegrad.errors import OptionError, ShapeError, StructureError
@@ -218,6 +220,75 @@ def test_one_hot():
     assert one_hot(np.array([1]), 2, np.float32).dtype == np.float32
 
 
+# ---- the end ----
+
+
+def first_is_largest(u):
+    return u[:, 0] == np.max(u, axis=-1)
+
+
+def above(u):
+    return u[:, 0] > 0.3
+
+
+@pytest.mark.parametrize("gives_fed", [False, True])
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_rows_stop_at_their_end(gives_fed, backend):
+    """Each row is what it is with as many steps as it has."""
+    layer = decoder(feed=np.tanh, gives_fed=gives_fed, stop=above)
+    params, state, x, _ = arguments(layer, 18, batch=6)
+    never = decoder(feed=np.tanh, gives_fed=True)(params, x, state)[1]
+    lengths = lengths_until(never, above)
+    np.testing.assert_array_equal(lengths, [next((t + 1 for t in range(STEPS) if u[t, 0] > 0.3), STEPS) for u in
+                                            never.transpose(1, 0, 2)])  # fmt: skip
+    assert len(set(lengths)) > 2
+    end, ys = layer(params, x, state, backend=backend)
+    for row, n in enumerate(lengths):
+        own = Feedback(layer.cell, int(n), np.tanh, gives_fed=gives_fed)
+        h, expected = own(params, x[:, [row]], (state[0][[row]], None))
+        np.testing.assert_allclose(ys[:n, row], expected[:, 0], rtol=1e-11)
+        np.testing.assert_array_equal(ys[n:, row], 0)
+        np.testing.assert_allclose(end[0][row], h[0][0], rtol=1e-11)
+    if gives_fed:
+        np.testing.assert_array_equal(lengths_until(ys, above), lengths)
+    assert not layer(params, x, state, lengths=[1, 0, 1, 1, 1, 1])[1][:, 1].any()
+
+
+def test_the_gradient_of_rows_that_stop():
+    layer = decoder(feed=np.tanh, stop=above)
+    params, state, x, _ = arguments(layer, 18, batch=6)
+    check_grads(lambda p, h, x: np.sum(np.sin(layer(p, x, (h, None))[1])), (params, state[0], x), order=1)
+
+
+def test_a_row_stops_where_its_teacher_does():
+    layer = decoder(feed=greedy, stop=first_is_largest)
+    params, state, x, _ = arguments(layer, 13, batch=4)
+    teacher = largest(np.random.default_rng(1).standard_normal((STEPS, 4, 3)))
+    lengths = lengths_until(teacher, first_is_largest)
+    assert len(set(lengths)) > 1
+    end, ys = layer(params, x, state, teacher=teacher)
+    plain = decoder(feed=greedy)(params, x, state, teacher=teacher)[1]
+    valid = (np.arange(STEPS)[:, None] < lengths)[..., None]
+    np.testing.assert_allclose(ys, np.where(valid, plain, 0), rtol=1e-12)
+    every = np.ones(STEPS, bool)
+    assert_close(layer(params, x, state, teacher=teacher, forced=every), (end, ys))
+    traced = tg.vjp(lambda teacher: layer(params, x, state, teacher=teacher), teacher)[0]
+    assert_close(traced, (end, ys))
+
+
+def test_tokens_up_to_their_end():
+    layer = Feedback(Lookup(4, 3), 9, lambda y: np.argmax(y, axis=-1), gives_fed=True, stop=lambda token: token == 2)
+    params = layer.init(np.random.default_rng(3), np.float64)
+    state = 3 * np.random.default_rng(4).standard_normal((8, 3))
+    tokens = layer(params, np.ones((1, 8), np.int64), state)[1]
+    lengths = lengths_until(tokens, layer.stop)
+    assert 1 < len(set(lengths))
+    for row, n in enumerate(lengths):
+        assert (tokens[: n - 1, row] != 2).all()
+        assert not tokens[n:, row].any()
+        assert n == 9 or tokens[n - 1, row] == 2
+
+
 # ---- what does not fit ----
 
 
@@ -229,6 +300,9 @@ def test_one_hot():
         (lambda: Feedback(GRU(3, 3), 0), OptionError, "steps=0, expected an integer of at least 1"),
         (lambda: Feedback(Pooling(3), 5), OptionError, "cell=Pooling.*expected a cell"),
         (lambda: Feedback(GRU(3, 3), 5, 3), OptionError, "feed=3, expected a function"),
+        (lambda: Feedback(GRU(3, 3), 5, stop=2), OptionError, "stop=2, expected .* lambda token: token == number"),
+        (lambda: lengths_until(np.ones((2, 3)), lambda u: u), ShapeError, r"gave float64 of shape \(3,\), expected"),
+        (lambda: lengths_until(np.ones((2, 3)), lambda u: True), ShapeError, r"gave bool of shape \(\), expected .*3,"),
         (lambda: Sampled(0), OptionError, "size=0"),
         (lambda: Sampled(3, 0), OptionError, "temperature=0, expected a number above 0"),
         (lambda: Sampled(3, "hot"), OptionError, "temperature='hot'"),

@@ -126,6 +126,59 @@ def test_options_reach_every_layer():
         layer(params, xs, state, backend="nowhere")
 
 
+# ---- what happens inside ----
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_variables_of_every_layer(reverse):
+    """They are those of each layer by itself, and cost no loop more."""
+    both = Bidirectional(LSTM(3, 2), Sequential((Subsampling(3, 1), GRU(3, 2))))
+    layer = Sequential((Elman(2, 3), GRU(3, 3), both, Subsampling(4), LSTM(4, 3), Linear(3, 2)))
+    params, state, xs, _ = arguments(layer, 7)
+    options = {"reverse": reverse, "lengths": LENGTHS}
+    end, ys, recorded = layer(params, xs, state, record=True, **options)
+    assert_close((end, ys), layer(params, xs, state, **options), 0)
+    assert set(recorded) == {
+        "0.h", *(f"1.{v}" for v in "hrzn"), *(f"2.forward.{v}" for v in "hcifgo"),
+        *(f"2.backward.1.{v}" for v in "hrzn"), *(f"4.{v}" for v in "hcifgo"),
+    }  # fmt: skip
+    _, below = Stacked(layer.layers[:2])({k: params[k] for k in ("layer0", "layer1")}, xs, state[:2], **options)
+    assert_close(recorded["1.h"], below)
+    own = params["layer2"], below, state[2]
+    forward = both.forward(own[0]["forward"], below, own[2][0], record="i", **options)[2]["i"]
+    assert_close(recorded["2.forward.i"], forward)
+    turned = {"reverse": not reverse, "lengths": LENGTHS}
+    backward = both.backward.layers[1](own[0]["backward"]["layer1"], below, own[2][1][1], record="z", **turned)[2]["z"]
+    assert_close(recorded["2.backward.1.z"], backward)
+    assert recorded["4.c"].shape == (4, 3, 3)
+    some = layer(params, xs, state, record=("4.c", "1.z", "2.forward.i"), **options)[2]
+    assert set(some) == {"4.c", "1.z", "2.forward.i"}
+    for name, value in some.items():
+        assert_close(value, recorded[name], 0)
+    tape = tg.trace(lambda params, xs: layer(params, xs, record=True)[2]["4.c"])(params, xs)
+    assert sum(node is not None and node.primitive.name == "scan" for node in tape.nodes) <= loops(layer, params, xs)
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ("z", r"record='z', expected a part with a step of its own \(0, 2\), a dot"),
+        ("1.x", r"record='1\.x', expected a part"),
+        ("3.h", r"record='3\.h', expected a part"),
+        ("0.", r"record='0\.', expected a part"),
+        (["0.z", 3], r"record=\['0\.z', 3\], expected True, or names such as '0\.h'"),
+        ("0.q", r"in the loop of the cells from layer 0 on: scan: record='0\.q' is no local variable"),
+        ("2.up.h", r"record='up\.h', expected a part with a step of its own \(forward, backward\)"),
+        ("2.backward.q", "in layer 2: in backward: scan: record='q' is no local variable of the step; there are"),
+    ],
+)
+def test_what_cannot_be_recorded(record, words):
+    layer = Sequential((GRU(2, 3), Subsampling(3), Bidirectional(GRU(3, 2), LSTM(3, 2))))
+    params, state, xs, _ = arguments(layer)
+    with pytest.raises(OptionError, match=words):
+        layer(params, xs, state, record=record)
+
+
 def test_noise_follows_the_numbers_of_steps():
     layer = Sequential((GRU(2, 4), Dropout(4), Subsampling(4, 3), Stacked((Dropout(4), GRU(4, 2))), Pooling(2)))
     noise = layer.noise(np.random.default_rng(0), 7, 5)
