@@ -38,9 +38,10 @@ class ForwardTrace(Trace):
         else:
             ans = apply(primitive, values, options)
             tangent = None
-            if moving:
-                given = tangents, ans, values, options
-                tangent = ruled(primitive, primitive.push, *given) if is_holding() else primitive.push(*given)
+            if moving and is_holding():
+                tangent = ruled(primitive, primitive.push, tangents, ans, values, options)
+            elif moving:
+                tangent = primitive.push(tangents, ans, values, options)
         if not primitive.multiple:
             return Dual(self, ans, tangent)
         return [Dual(self, a, t) for a, t in zip(ans, tangent or [None] * len(ans), strict=True)]
