@@ -29,6 +29,8 @@ class Contender:
         Do the work and wait until it is done; what they return is the library's own.
     read_forward, read_both : callable
         The results as NumPy arrays, from what ``forward`` and ``both`` returned.
+    against : str
+        The contender that it is held against in a line of its own; none by default.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Contender:
     both: Callable[[], Any]
     read_forward: Callable[[Any], list[np.ndarray]]
     read_both: Callable[[Any], Results]
+    against: str = ""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ def heading(settings: Settings) -> str:
     asked = "parameters and inputs" if settings.with_inputs else "parameters"
     return (
         f"{found['cpu']}, {settings.threads} of {os.cpu_count()} processors; {settings.dtype}; gradients of {asked}; "
-        f"medians of up to {settings.rounds} rounds\nPython {found['python']}, {versions}"
+        f"medians of up to {settings.rounds} rounds"
+        f"{', of processor time' if settings.clock == 'processor' else ''}\nPython {found['python']}, {versions}"
     )
 
 
@@ -83,6 +84,9 @@ def table(measured: Measured) -> str:
     for row in measured.rows:
         parts = [row.error] if row.error else [_columns(measured, row, kind, peak) for kind in KINDS]
         lines.append(f"    {row.name:<19}" + "    ".join(parts))
+    for row, other in measured.comparisons():
+        both, alone = (_against(getattr(row, kind), getattr(other, kind)) for kind in ("both", "forward"))
+        lines.append(f"    {other.name} / {row.name}: forward + backward {both}; forward {alone}")
     if measured.disturbed:
         lines.append(f"    disturbed: other programs used {measured.others():.1f} processors while this was measured")
     return "\n".join(line.rstrip() for line in lines)
@@ -94,6 +98,15 @@ def _columns(measured: Measured, row: Row, kind: str, peak: bool) -> str:
     text = f"{_milliseconds(times.median):>9}{star}{_milliseconds(times.best):>9}"
     text += f"{ratio:>8.2f}x" if row.ours and math.isfinite(ratio) else f"{'':>9}"
     return text + (f"{measured.of_peak(row, kind):>8.1%}" if peak else "")
+
+
+def _against(times: Times, others: Times) -> str:
+    """How many times longer others take: of the medians, of the least, and of the rounds, which follow on another."""
+    text = f"{others.median / times.median:.2f}x (least {others.best / times.best:.2f}x"
+    if len(times.seconds) == len(others.seconds):
+        each = [b / a for a, b in zip(times.seconds, others.seconds, strict=True)]
+        text += f", rounds {min(each):.2f}x to {max(each):.2f}x"
+    return text + ")"
 
 
 def _milliseconds(seconds: float) -> str:

@@ -38,6 +38,8 @@ class Settings:
         Whether the gradients of the inputs are asked for too.
     patience : float
         Seconds for each cell and shape to wait for a quiet machine, forward and both apart.
+    clock : {"wall", "processor"}
+        What is measured; the processor's time is that of all threads together.
     """
 
     shapes: Sequence[Shape]
@@ -49,6 +51,10 @@ class Settings:
     dtype: str = "float32"
     with_inputs: bool = False
     patience: float = 0.0
+    clock: str = "wall"
+
+
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 @dataclass
@@ -66,6 +72,8 @@ class Row:
     deviation : dict of str to float
         Of its outputs and gradients from those in float64.
     forward, both : Times
+    against : str
+        The row that it is held against in a line of its own.
     """
 
     name: str
@@ -75,6 +83,7 @@ class Row:
     deviation: dict[str, float] = field(default_factory=dict)
     forward: Times = field(default_factory=Times)
     both: Times = field(default_factory=Times)
+    against: str = ""
 
 
 @dataclass
@@ -122,6 +131,11 @@ class Measured:
         best = self.best_peer(kind)
         return math.nan if best is None or row.error else getattr(best, kind).median / getattr(row, kind).median
 
+    def comparisons(self) -> list[tuple[Row, Row]]:
+        """The rows that are held against others, with these, where both were timed."""
+        timed = {row.name: row for row in self.rows if not row.error}
+        return [(row, timed[row.against]) for row in timed.values() if row.against in timed]
+
     def of_peak(self, row: Row, kind: str) -> float:
         """The fraction of the peak at which the products are done, everything else included in the time."""
         return self.flops[kind == "both"] / getattr(row, kind).median / self.peak
@@ -148,7 +162,9 @@ def measure(entry: Entry, shape: Shape, settings: Settings, say: Callable[[str],
     for kind in ("forward", "both"):
         say(f"{entry.name} {shape}: timing {kind}")
         work_of = {row.name: getattr(made, kind) for row, made in right}
-        times = in_turn(work_of, settings.rounds, settings.budget, settings.patience, measured.spare)
+        times = in_turn(
+            work_of, settings.rounds, settings.budget, settings.patience, measured.spare, clock=CLOCKS[settings.clock]
+        )
         for row, _ in right:
             times[row.name].first = getattr(row, kind).first
             setattr(row, kind, times[row.name])
@@ -157,7 +173,7 @@ def measure(entry: Entry, shape: Shape, settings: Settings, say: Callable[[str],
 
 def compared(contender: Contender, expected: Results, allowed: float) -> Row:
     """The first calls of a contender: how long they took, and what is wrong with the results."""
-    row = Row(contender.name, contender.ours)
+    row = Row(contender.name, contender.ours, against=contender.against)
     try:
         row.forward.first, ys = _first(contender.forward)
         row.both.first, outcome = _first(contender.both)

@@ -8,7 +8,7 @@ from .. import pytree
 from ..interop.torch import module
 from .contenders import Contender
 from .recipes import Recipe
-from .torch_peers import loaded
+from .torch_peers import EAGER, loaded
 from .work import Results, Work
 
 
@@ -37,4 +37,4 @@ def contenders(work: Work, recipe: type[Recipe] | None, layer: str, threads: int
         of_params = structure.unflatten(arrays[: len(weights)])
         return work.results(([y.detach().numpy() for y in ys], (of_params, arrays[-1])))
 
-    return [Contender("torch module", True, forward, both, lambda ys: [y.numpy() for y in ys], read)]
+    return [Contender("torch module", True, forward, both, lambda ys: [y.numpy() for y in ys], read, EAGER)]

@@ -12,6 +12,8 @@ from .contenders import Contender
 from .recipes import Recipe
 from .work import Results, Work
 
+EAGER = "torch custom"
+
 
 @cache
 def loaded() -> Any:
@@ -96,4 +98,4 @@ def contenders(work: Work, recipe: type[Recipe] | None, layer: str, threads: int
         found = written.unpack(dict(zip(w, arrays, strict=False)))
         return Results([ys.detach().numpy()], found | ({"xs": arrays[-1]} if work.with_inputs else {}))
 
-    return [Contender("torch custom", False, forward, both, lambda ys: [np.asarray(ys)], read)]
+    return [Contender(EAGER, False, forward, both, lambda ys: [np.asarray(ys)], read)]

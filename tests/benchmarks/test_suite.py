@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -173,6 +174,27 @@ def test_ratios_and_fractions_of_the_peak():
     assert math.isnan(alone.of_peak(rows[0], "both"))
     assert "x peer" in record.table(alone)
     assert "%" not in record.table(alone)
+
+
+def test_who_is_held_against_another_has_a_line_of_its_own():
+    module, eager = timed("module", True, [1.0, 2.0, 4.0], [2.0]), timed("eager", False, [3.0, 8.0, 9.0], [7.0, 6.0])
+    module.against = "eager"
+    measured = Measured("x", "X()", SHAPE, [module, eager])
+    line = "eager / module: forward + backward 3.25x (least 3.00x); forward 4.00x (least 3.00x, rounds 2.25x to 4.00x)"
+    assert line in record.table(measured)
+    eager.error = "WRONG"
+    assert measured.comparisons() == []
+    assert "eager / module" not in record.table(measured)
+
+
+def test_the_time_of_the_processor_is_measured_where_it_is_asked_for(monkeypatch):
+    seen = []
+    monkeypatch.setattr(suite, "in_turn", lambda work, *rest, clock: seen.append(clock) or dict.fromkeys(work, Times()))
+    for clock in ("wall", "processor"):
+        settings = Settings([SHAPE], ["reference"], [], rounds=1, budget=0.0, clock=clock)
+        measure(CELLS["elman"], SHAPE, settings)
+        assert ("processor time" in record.heading(settings)) == (clock == "processor")
+    assert seen == [time.perf_counter] * 2 + [time.process_time] * 2
 
 
 def test_a_disturbed_measurement_is_marked():

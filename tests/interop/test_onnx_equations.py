@@ -207,8 +207,8 @@ REFUSED = [
     (("RNN", W, R), {"activations": ["Affine"]}, OptionError, "Affine: alpha=None, expected a finite number"),
     (("Scan", W, R), {}, UnsupportedPrimitive, "the operator is 'Scan', expected one of RNN, LSTM, GRU"),
     (("GRU", W[:, :9], R[:, :9], None, np.zeros((1, 9))), {}, StructureError, "P is unknown"),
-    (("LSTM", W, R.astype(np.float32)), {}, TypeError, "R has dtype float32, expected float64, as W has"),
-    (("LSTM", W.astype(int), R), {}, TypeError, "W has dtype int64, expected a floating dtype"),
+    (("LSTM", W, R.astype(np.float32)), {}, TypeError, "as W has; write .astype.np.float64"),
+    (("LSTM", W.astype(int), R), {}, TypeError, "a floating dtype of NumPy; write .astype.np.float32"),
 ]
 
 

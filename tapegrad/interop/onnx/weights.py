@@ -71,7 +71,8 @@ def check(name: str, key: str, array: np.ndarray, shape: tuple[int, ...], dtype:
         raise ShapeError(f"{name}: {key} is of shape {array.shape}, expected {shape}")
     if array.dtype.kind != "f" or array.dtype != dtype:
         expected = f"{dtype}, as W has" if dtype.kind == "f" else "a floating dtype of NumPy"
-        raise DtypeError(f"{name}: {key} has dtype {array.dtype}, expected {expected}; write .astype(np.{expected})")
+        remedy = dtype if dtype.kind == "f" else "float32"
+        raise DtypeError(f"{name}: {key} has dtype {array.dtype}, expected {expected}; write .astype(np.{remedy})")
 
 
 def _gates(cell: OnnxCell, here: Mapping[str, np.ndarray]) -> Any:

@@ -39,15 +39,18 @@ def returned(results: Sequence[Any]) -> list[Any]:
 
     torch does not know that two such tensors share memory: writing into one would change the other unnoticed.
     """
-    arrays: list[np.ndarray] = []
+    taken: dict[int, list[np.ndarray]] = {}  # by the array that owns the memory
     tensors = []
     for value in results:
-        array = np.asarray(value)
-        if not array.flags.writeable or min(array.strides, default=0) < 0:
+        array = owner = np.asarray(value)
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        others = taken.setdefault(id(owner), [])
+        shared = any(np.shares_memory(array, other) for other in others)
+        if shared or not array.flags.writeable or min(array.strides, default=0) < 0:
             array = array.copy()
-        elif any(np.may_share_memory(array, other) and np.shares_memory(array, other) for other in arrays):
-            array = array.copy()
-        arrays.append(array)
+        else:
+            others.append(array)
         tensors.append(torch.from_numpy(array))
     return tensors
 
