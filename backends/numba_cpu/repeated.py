@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .pointers import element
-from .vectors import INT32, INT64, Vector, first_lanes, load_address, masked_load, vector_of
+from .vectors import INT32, INT64, Vector, call_llvm, first_lanes, load_address, vector_of
 
 
 def _literal(kind: Any) -> int | None:
@@ -18,6 +18,13 @@ def _literal(kind: Any) -> int | None:
 
 def _is_power(number: int) -> bool:
     return number & (number - 1) == 0
+
+
+def _first_of(builder: Any, address: Any, count: Any, kind: Vector) -> Any:
+    """LLVM: the first ``count`` lanes of a vector in memory, and 0 in the others."""
+    align, mask = ir.Constant(INT32, kind.dtype.bitwidth // 8), first_lanes(builder, count, kind.lanes)
+    name = f"llvm.masked.load.{kind.suffix}.p0"
+    return call_llvm(builder, name, kind.llvm, address, align, mask, ir.Constant(kind.llvm, None))
 
 
 @intrinsic
@@ -46,7 +53,7 @@ def _repeated(array: Any, offset: Any, j: Any, times: Any, stride: Any, *count: 
             first = builder.add(args[1], builder.sdiv(args[2], ir.Constant(INT64, n)))
             wanted = builder.sdiv(builder.add(limit, ir.Constant(INT64, n - 1)), ir.Constant(INT64, n))
             address = load_address(context, builder, signature.args[0], args[0], first, kind)
-            held = masked_load(builder, address, first_lanes(builder, wanted, kind.lanes), kind)
+            held = _first_of(builder, address, wanted, kind)
             return _shuffled(builder, held, held, [lane // n for lane in range(kind.lanes)])
         made = ir.Constant(kind.llvm, ir.Undefined)
         last = builder.sub(limit, ir.Constant(INT64, 1))
@@ -90,7 +97,7 @@ def _neighbours(array: Any, offset: Any, j: Any, times: Any, *count: Any) -> Any
             address = load_address(context, builder, signature.args[0], args[0], builder.add(begin, before), kind)
             if count:
                 left = builder.sub(builder.mul(args[4], ir.Constant(INT64, n)), before)
-                held.append(masked_load(builder, address, first_lanes(builder, left, kind.lanes), kind))
+                held.append(_first_of(builder, address, left, kind))
             else:
                 held.append(builder.load(address, align=kind.dtype.bitwidth // 8))
         while len(held) > 1:

@@ -210,13 +210,6 @@ def first_lanes(builder: Any, count: Any, lanes: int) -> Any:
     return builder.icmp_signed("<", numbers, splat(builder, count, lanes))
 
 
-def masked_load(builder: Any, address: Any, mask: Any, kind: Vector) -> Any:
-    """LLVM: the lanes of a vector in memory that a mask names, and 0 in the others."""
-    align = ir.Constant(INT32, kind.dtype.bitwidth // 8)
-    name = f"llvm.masked.load.{kind.suffix}.p0"
-    return call_llvm(builder, name, kind.llvm, address, align, mask, ir.Constant(kind.llvm, None))
-
-
 @intrinsic
 def load_part(typingctx, array, offset, count):
     """As :func:`load`, of the first ``count`` lanes only; the others are 0 and their memory is not touched."""
@@ -224,7 +217,10 @@ def load_part(typingctx, array, offset, count):
 
     def codegen(context, builder, signature, args):
         address = load_address(context, builder, signature.args[0], args[0], args[1], kind)
-        return masked_load(builder, address, first_lanes(builder, args[2], kind.lanes), kind)
+        mask = first_lanes(builder, args[2], kind.lanes)
+        align = ir.Constant(INT32, kind.dtype.bitwidth // 8)
+        name = f"llvm.masked.load.{kind.suffix}.p0"
+        return call_llvm(builder, name, kind.llvm, address, align, mask, ir.Constant(kind.llvm, None))
 
     return kind(array, types.intp, types.intp), codegen
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ Row = dict[str, Any]
 Make = Callable[[Shape], Cell]
 UNLIMITED = 1e6  # seconds: every cell takes part in every round
 STEADY = 0.03  # seconds of a measurement at least: the first calls after another cell's find nothing in the caches
+NUMBERS = ("ms", "functions", "simple", "memory", "roof")  # columns of numbers, which have up to 8 characters
 SMALL = (5, 3)  # steps and rows of the comparison with the reference
 
 
@@ -59,7 +61,7 @@ def members(named: str | None, own: Sequence[str]) -> dict[str, Make]:
         When no registered cell has a name, or a cell cannot be imported.
     """
     every = {str(variant): variant for variant in variants()}
-    wanted = [n.strip() for n in named.split(",") if n.strip()] if named is not None else [] if own else list(every)
+    wanted = _names(named) if named is not None else [] if own else list(every)
     found: dict[str, Make] = {}
     for name in wanted:
         fitting = [key for key, v in every.items() if name.lower() in (key.lower(), v.cell.__name__.lower())]
@@ -67,6 +69,11 @@ def members(named: str | None, own: Sequence[str]) -> dict[str, Make]:
             raise OptionError(f"--cells {name}: unknown; choose from {', '.join(every)}, or give your own by --cell")
         found |= {key: partial(sized, every[key]) for key in fitting}
     return found | {name: own_cell(name).build for name in own}
+
+
+def _names(text: str) -> list[str]:
+    """What stands between commas; those in brackets are of a name."""
+    return [name for part in re.findall(r"(?:\[[^\]]*\]|[^,\[])+", text) if (name := part.strip())]
 
 
 def sized(variant: Variant, shape: Shape) -> Cell:

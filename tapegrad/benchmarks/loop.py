@@ -11,7 +11,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -190,13 +190,19 @@ def as_json(found: dict[str, list[Row]]) -> str:
     return json.dumps(about | {"results": found}, indent=1)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Rows as text; numbers have three digits."""
+def table(rows: Sequence[Row], least: Mapping[str, int] | None = None, titled: bool = True) -> str:
+    """Rows as text; numbers have three digits.
+
+    ``least`` are widths of columns at least, so that rows that are printed one by one, all but the first without
+    titles, make one table.
+    """
     if not rows:
         return "    nothing to measure here"
-    lines = [list(rows[0]), *[[_text(value) for value in row.values()] for row in rows]]
+    lines = [[_text(value) for value in row.values()] for row in rows]
     adjust = [str.ljust if isinstance(value, str) else str.rjust for value in rows[0].values()]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    wanted = [max(len(name), (least or {}).get(name, 0)) for name in rows[0]]
+    widths = [max(width, *map(len, column)) for width, column in zip(wanted, zip(*lines, strict=True), strict=True)]
+    lines = [list(rows[0]), *lines] if titled else lines
     made = [[f(text, w) for f, text, w in zip(adjust, line, widths, strict=True)] for line in lines]
     return "\n".join(f"    {'  '.join(line)}".rstrip() for line in made)
 

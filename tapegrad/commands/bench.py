@@ -207,22 +207,24 @@ def _loop(args: argparse.Namespace) -> int:
 
 def _family(args: argparse.Namespace) -> int:
     """Status 1 when a compiled cell computes something else than the reference."""
-    from ..benchmarks.family import measure, members
+    from ..benchmarks.family import NUMBERS, measure, members
     from ..benchmarks.loop import as_json, heading, table
     from ..benchmarks.threads import limited
     from ..benchmarks.work import parse_shapes
 
     shapes = parse_shapes("8,4,6,16" if args.quick else args.shapes)
     chosen, rows = members(args.cells, args.cell), []
+    widths = {"cell": max(map(len, chosen)), "T, B, I, H": max(len(str(shape)) - 2 for shape in shapes)}
+    widths |= dict.fromkeys(NUMBERS, 8)
     with limited(args.threads):
         print(heading(args.threads))
         for shape in shapes:
             for name, make in chosen.items():
                 _progress(f"{name} {shape}")
                 rows.append(measure(name, make, shape, 2 if args.quick else args.rounds, args.threads, args.patience))
+                _progress("")
+                print(table(rows[-1:], widths, titled=len(rows) == 1), flush=True)
                 _write(args.json, lambda: as_json({"family": rows}))
-    _progress("")
-    print(table(rows))
     return int(any("WRONG" in row["notes"] for row in rows))
 
 

@@ -138,8 +138,16 @@ def test_names_are_of_variants_or_of_classes():
     assert list(members("gru[reset_after],elman[relu]", [])) == ["GRU[reset_after]", "Elman[relu]"]
     assert set(members("gru", [])) == {str(v) for v in variants() if v.cell is GRU}
     assert members("LSTM", [])["LSTM"](SHAPE) == LSTM(3, 4)
+    found = members("LSTM1997[blocks, full gradient], Stacked[LSTM,GRU,softmax],elman[relu],", [])
+    assert list(found) == ["LSTM1997[blocks, full gradient]", "Stacked[LSTM,GRU,softmax]", "Elman[relu]"]
     with pytest.raises(OptionError, match="--cells lstn: unknown; choose from .*LSTM"):
         members("lstn", [])
+
+
+def test_blocks_of_cells_have_the_size_that_they_have_in_papers():
+    for name in ("LSTM1997[blocks, full gradient]", "LSTM2000[blocks, truncated]"):
+        cell = members(name, [])[name](Shape(100, 32, 64, 128))
+        assert (cell.block_count, cell.block_size) == (64, 2)
 
 
 # ---- rows

@@ -24,6 +24,9 @@ def test_the_command_prints_and_writes(here, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "\n    Elman[tanh]     8, 4, 6, 16 " in printed
     assert "\n    own_cells:Mine  8, 4, 6, 16 " in printed
+    lines = [line for line in printed.splitlines() if " 8, 4, 6, 16 " in line]
+    assert len({line.index(" 8, 4, 6, 16 ") for line in lines}) == 1
+    assert printed.count("LSTM's / its") == 1
     first, second = json.loads(path.read_text())["results"]["family"]
     assert (first["cell"], second["cell"]) == ("Elman[tanh]", "own_cells:Mine")
     parts = [first[name] for name in ("products", "functions", "simple", "memory")]
@@ -34,3 +37,19 @@ def test_the_command_prints_and_writes(here, tmp_path, capsys):
 def test_an_unknown_cell_is_refused(capsys):
     assert main(["bench", "family", "--cells", "LSTN"]) == 2
     assert "--cells LSTN: unknown; choose from" in capsys.readouterr().err
+
+
+def test_a_row_is_printed_when_it_is_measured(monkeypatch, capsys):
+    from tapegrad.benchmarks import family
+
+    printed, measure = [], family.measure
+
+    def watched(*args):
+        printed.append(capsys.readouterr().out)
+        return measure(*args)
+
+    monkeypatch.setattr(family, "measure", watched)
+    assert main(["bench", "family", "--quick", "--cells", "Elman[tanh],Elman[relu]"]) == 0
+    assert "Elman[tanh]" not in printed[0]
+    assert "Elman[tanh]" in printed[1]
+    assert "Elman[relu]" in capsys.readouterr().out

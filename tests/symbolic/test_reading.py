@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import tapegrad as tg
 from tapegrad.cells import Cell, Parameter, State
 from tapegrad.errors import OptionError, StructureError, TracingError
 from tapegrad.symbolic import derive
@@ -84,6 +85,26 @@ def test_captured_arrays_are_constants():
     assert derivation.forward["s"].text() == "s_t = s_{t-1} ⊙ C_1 + 0.5 x_t"
     run = derivation.run({}, np.ones((2, 3)), outputs=np.ones((2, 3)))
     np.testing.assert_allclose(run.initial[0][:, 0], mask + mask**2, rtol=1e-15)
+
+
+def test_repeated_elements_are_a_product_and_so_are_their_gradients():
+    def step(params, state, x):
+        g = np.tanh(x @ params["W"])
+        s = np.repeat(g, 2, axis=-1) * state
+        return s, s
+
+    params = {"W": np.random.default_rng(0).normal(size=(2, 3))}
+    derivation = derive(step, params, np.zeros((1, 6)), np.zeros((1, 2)))
+    assert derivation.forward["s"].text() == "s_t = (C_1 g_t) ⊙ s_{t-1}"
+    assert derivation.jacobian["s", "s"].text() == "∂s_t/∂s_{t-1} = diag(C_1 g_t)"
+    text = derivation.text()
+    assert "(C_1ᵀ (δs_t ⊙ s_{t-1}))" in text
+    assert "reshape" not in text
+    rng = np.random.default_rng(1)
+    xs, start, weights = rng.normal(size=(3, 2)), rng.normal(size=6), rng.normal(size=(3, 6))
+    run = derivation.run(params, xs, start, outputs=weights)
+    loss = lambda p: np.sum(weights * tg.scan(step, p, start[None], xs[:, None])[1][:, 0])  # noqa: E731
+    np.testing.assert_allclose(run.gradients["W"], tg.grad(loss)(params)["W"], rtol=1e-12)
 
 
 def test_integer_and_unused_states_pass():
