@@ -75,7 +75,7 @@ def check_params(cell: Layer, params: Any) -> np.dtype | None:
             )
         if getattr(leaf.dtype, "kind", None) != "f":
             raise DtypeError(
-                f"{cell!r}: parameter {name!r}, a {type(leaf).__name__}, has dtype {leaf.dtype}, expected floating "
+                f"{cell!r}: parameter {name!r} has dtype {leaf.dtype}, expected floating "
                 "point; write .astype(np.float32), for a tensor tensor.detach().numpy()"
             )
         if dtype is None:
