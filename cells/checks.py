@@ -73,10 +73,10 @@ def check_params(cell: Layer, params: Any) -> np.dtype | None:
                 f"{cell!r}: parameter {name!r} is {describe(leaf)}, expected shape {parameter.shape}; {_MAKE_PARAMS}, "
                 "or give the cell the sizes that they were made with"
             )
-        if leaf.dtype.kind != "f":
+        if getattr(leaf.dtype, "kind", None) != "f":
             raise DtypeError(
-                f"{cell!r}: parameter {name!r} has dtype {leaf.dtype}, expected floating point; "
-                "write .astype(np.float32)"
+                f"{cell!r}: parameter {name!r} has dtype {leaf.dtype}, expected floating "
+                "point; write .astype(np.float32), for a tensor tensor.detach().numpy()"
             )
         if dtype is None:
             dtype = leaf.dtype

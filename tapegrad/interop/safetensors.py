@@ -114,7 +114,7 @@ def load_torch(path: PathLike, kind: Any = None, *, prefix: str = "") -> tuple[L
     path : str or path
         As ``safetensors.torch.save_file(module.state_dict(), path)`` writes it.
     kind, prefix
-        As for ``tapegrad.interop.torch.load``. Arrays that do not begin with the prefix are not read.
+        As for :func:`tapegrad.interop.torch.load`. Arrays that do not begin with the prefix are not read.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def save_torch(path: PathLike, layer: Layer, params: Any, *, bias: bool = True, 
     path : str or path
         ``module.load_state_dict(safetensors.torch.load_file(path))`` reads it.
     layer, params, bias, prefix
-        As for ``tapegrad.interop.torch.state_dict``.
+        As for :func:`tapegrad.interop.torch.state_dict`.
 
     Raises
     ------

@@ -166,3 +166,8 @@ def test_a_layer_returns_what_keras_returns(rng):
         np.testing.assert_allclose(KerasLayer(cell, params, go_backwards=backwards)(x), expected[:, -1], 1e-12)
     with pytest.raises(ShapeError, match="2 initial states came"):
         layer(x, [h, h])
+
+
+def test_what_is_no_list_of_arrays_is_refused():
+    with pytest.raises(StructureError, match="weights are a NoneType, expected a list of arrays"):
+        from_weights(LSTM(2, 3), None)

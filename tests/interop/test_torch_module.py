@@ -291,3 +291,8 @@ def test_a_packed_sequence_has_its_own_lengths():
 def test_torch_jit_is_refused():
     with pytest.raises(TracingError, match=r"torch\.jit"):
         torch.jit.trace(made(Elman(2, 3)), (drawn(4, 2, 2, grad=False),), check_trace=False)
+
+
+def test_a_layer_is_not_called_with_tensors_for_parameters():
+    with pytest.raises(DtypeError, match=r"'W_hh' has dtype torch.float64.*tensor\.detach\(\)\.numpy\(\)"):
+        Elman(2, 3)(made(Elman(2, 3)).state_dict(), np.zeros((4, 2, 2)))

@@ -106,7 +106,7 @@ WRONG = [
     (changed(DEEP, drop=["weight_hh_l1"]), None, StructureError, r"missing: 'weight_hh_l1' of shape \(16, 4\)"),
     (changed(weight_hh_l2=ZEROS((16, 4))), None, StructureError, r"missing: 'weight_ih_l1' of shape"),
     (changed(weight_hh_l0_reverse=ZEROS((16, 4))), None, StructureError, r"missing: 'weight_ih_l0_reverse' of shape"),
-    (changed(**{"fc.weight": ZEROS(1)}), None, StructureError, r"keys are unknown: 'fc.weight'; expected"),
+    (changed(**{"fc.weight": ZEROS(1)}), None, StructureError, r"unknown: 'fc.weight' of shape .1,.; expected"),
     ({}, None, StructureError, r"no key starts with ''"),
     ({f"lstm.{k}": v for k, v in changed().items()}, None, StructureError, r"unknown.*give prefix= one of 'lstm'"),
     (changed(Elman(3, 4)), None, OptionError, r"activation is not in a state dict; give kind='RNN_TANH'"),
@@ -213,3 +213,30 @@ def test_a_layer_of_torch_is_held_against_the_arrays():
     layer, params = load(made.to(torch.bfloat16))
     assert params["layer0"]["W_xi"].dtype == np.float32
     assert layer == DEEP
+
+
+def test_a_key_of_a_far_layer_is_no_reason_to_count_to_it():
+    arrays = {"weight_ih_l0": np.zeros((12, 2)), "weight_hh_l0": np.zeros((12, 3))}
+    with pytest.raises(StructureError, match="key of layer 999999999, but keys of layers below it are missing"):
+        load(arrays | {"weight_ih_l999999999": np.zeros((12, 3))})
+
+
+def test_unknown_keys_are_told_with_their_shapes():
+    with pytest.raises(StructureError, match=r"unknown: 'weights' of shape \(12, 2\); expected those of nn.RNN"):
+        load({"weights": np.zeros((12, 2))})
+    with pytest.raises(StructureError, match=r"unknown: '1' of shape \(\)"):
+        load({1: 2.0})
+
+
+def test_a_state_of_another_structure_is_refused():
+    for state in (None, np.zeros((2, 3)), (np.zeros((2, 3)),)):
+        with pytest.raises(StructureError, match="from_state: state has the structure"):
+            from_state(LSTM(2, 3), state)
+
+
+def test_parameters_may_be_tensors():
+    torch = pytest.importorskip("torch")
+    params = LSTM(2, 3).init(np.random.default_rng(0))
+    tensors = {name: torch.tensor(array, requires_grad=True) for name, array in params.items()}
+    for key, array in state_dict(LSTM(2, 3), params).items():
+        np.testing.assert_array_equal(state_dict(LSTM(2, 3), tensors)[key], array)

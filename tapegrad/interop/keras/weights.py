@@ -147,7 +147,7 @@ def _two_biases(cell: Any) -> bool:
 
 def _check(cell: Any, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     if array.dtype.kind != "f":
-        raise DtypeError(f"from_weights: {name} has dtype {array.dtype}, expected float32 or float64")
+        raise DtypeError(f"from_weights: {name} has dtype {array.dtype}, expected float32 or float64 of shape {shape}")
     if array.shape == shape:
         return
     hint = ""
@@ -188,6 +188,10 @@ def _by_name(layer: Any, weights: Any) -> dict[str, Any]:
                 )
             found[side][name] = np.asarray(array)
     else:
+        if not isinstance(weights, (list, tuple)):
+            raise StructureError(
+                f"from_weights: weights are a {type(weights).__name__}, expected a list of arrays, layer.get_weights()"
+            )
         each, odd = divmod(len(weights), len(sides))
         if odd or each not in (2, 3):
             raise StructureError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ def arrays_of(source: Any, prefix: str) -> dict[str, np.ndarray]:
             "of torch.save is read by torch.load(path, weights_only=True)"
         )
     start = prefix and prefix.rstrip(".") + "."
+    source = {str(key): value for key, value in source.items()}
     chosen = {key[len(start) :]: value for key, value in source.items() if key.startswith(start)}
     unknown = [key for key in chosen if not KEY.fullmatch(key)]
     if unknown or not chosen:
@@ -35,7 +36,7 @@ def arrays_of(source: Any, prefix: str) -> dict[str, np.ndarray]:
         remedy = f"; give prefix= one of {', '.join(map(repr, rooms))}" if rooms else ""
         said = f"no key starts with {start!r}"
         if unknown:
-            said = f"keys are unknown: {_list(start + key for key in unknown)}"
+            said = f"keys are unknown: {_list(start, {key: chosen[key] for key in unknown})}"
         raise StructureError(
             f"{LOAD}: {said}; expected those of nn.RNN, nn.LSTM or nn.GRU, such as 'weight_ih_l0', 'bias_hh_l1' and "
             f"'weight_hr_l0_reverse'{remedy}"
@@ -53,6 +54,8 @@ def arrays_of(source: Any, prefix: str) -> dict[str, np.ndarray]:
 
 def _array(key: str, value: Any) -> np.ndarray:
     if hasattr(value, "detach"):
+        if value.is_meta:
+            raise DtypeError(f"{LOAD}: {key!r}, {tuple(value.shape)}, is on the device 'meta' and has no numbers")
         value = value.detach().cpu()
         value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()  # NumPy has no bfloat16
     array = np.asarray(value)
@@ -61,9 +64,10 @@ def _array(key: str, value: Any) -> np.ndarray:
     return array
 
 
-def _list(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+def _list(start: str, found: Mapping[str, Any]) -> str:
+    """The first names, with shapes."""
+    first = [f"{start + key!r} of shape {tuple(np.shape(value))}" for key, value in list(found.items())[:8]]
+    return ", ".join(first) + (f" and {len(found) - 8} more" if len(found) > 8 else "")
 
 
 # ---- what was expected ----
@@ -89,6 +93,10 @@ def told(found: dict[str, np.ndarray], kind: Any) -> tuple[Sizes, bool]:
             raise ShapeError(f"{LOAD}: {key!r} has shape {found[key].shape}, expected (gates * hidden, inputs)")
     matched = [match for match in map(KEY.fullmatch, found) if match]
     layers = 1 + max(int(match[2]) for match in matched)
+    if layers > len(found):  # also lest a file make us count to any number
+        raise StructureError(
+            f"{LOAD}: there is a key of layer {layers - 1}, but keys of layers below it are missing; nothing was loaded"
+        )
     directions = 2 if any(match[3] for match in matched) else 1
     bias = any(match[1].startswith("bias") for match in matched)
     projections = [key for key in found if key.startswith("weight_hr")]

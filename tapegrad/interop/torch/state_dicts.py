@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ... import pytree
 from ...errors import OptionError
 from .layouts import from_cell, parts, sizes_of, to_cell
 from .needed import torch_for
@@ -90,7 +91,7 @@ def state_dict(layer: Layer, params: Any, *, bias: bool = True, prefix: str = ""
     ----------
     layer : Layer
         What :func:`load` returns, or equal to it: one kind of cell, in layers of one size.
-    params : pytree as ``layer.parameters()``, of arrays
+    params : pytree as ``layer.parameters()``, of arrays or tensors
     bias : bool
         False for a layer of torch with ``bias=False``; the biases must then be zero.
     prefix : str
@@ -115,6 +116,7 @@ def state_dict(layer: Layer, params: Any, *, bias: bool = True, prefix: str = ""
     from ...cells.checks import check_params
 
     sizes = sizes_of(SAVE, layer)
+    params = pytree.map(lambda leaf: leaf.detach().cpu().numpy() if hasattr(leaf, "detach") else leaf, params)
     check_params(layer, params)
     saved = {}
     for part in parts(layer):

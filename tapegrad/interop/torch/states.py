@@ -48,6 +48,10 @@ def to_state(layer: Layer, hx: Any) -> Any:
 def from_state(layer: Layer, state: Any) -> Any:
     """torch's ``h_n``, for an LSTM ``(h_n, c_n)``, from the state of a network of cells; see :func:`to_state`."""
     sizes = sizes_of("interop.torch.from_state", layer)
+    wanted = pytree.structure(layer.state())
+    if pytree.structure(state) != wanted:
+        raise StructureError(f"interop.torch.from_state: state has the structure {pytree.structure(state)}, expected "
+                             f"{wanted}, as a call of the layer gives it")  # fmt: skip
     held = [part.state(state) for part in parts(layer)]
     if sizes.kind.name == "LSTM":
         return _stacked([h for h, _ in held]), _stacked([c for _, c in held])
