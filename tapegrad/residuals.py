@@ -115,6 +115,7 @@ class Joint:
                     seeds[out.slot] = seeds[out.slot] + seed if out.slot in seeds else seed
             self.tape = tape
             self._name(named)
+            self._read_results(reverse)
             self.inputs = inputs
             self.wanted = self._wanted()
             pulled = iter(backward(reverse, seeds))
@@ -128,6 +129,26 @@ class Joint:
                 value = value.value
             if isinstance(value, Tensor):
                 self.tape.names.setdefault(value.slot, self.step.tape.names[slot])
+
+    def _read_results(self, reverse: ReverseTape) -> None:
+        """Let the derivative of a choice between 0 and what is positive ask the result, which may be kept anyway.
+
+        Of ``where(x <= 0, 0, x)`` it is 0 where the result is not positive. Otherwise the truth values would be kept.
+        """
+        for node in reverse.nodes:
+            if node is None or node.primitive.name != "where":
+                continue
+            condition, zero, chosen = node.args
+            made = self._made(condition)
+            if made is None or made.primitive.name != "less_equal" or not _is_zero(zero) or not _is_zero(made.args[1]):
+                continue
+            if isinstance(chosen, Tensor) and made.slots[0] == chosen.slot and chosen.shape == node.ans.shape:
+                node.args[0] = np.less_equal(node.ans, 0)
+
+    def _made(self, value: Any) -> Node | None:
+        """What makes a value on the tape, if an operation does."""
+        there = isinstance(value, Tensor) and value.owner is self.tape and value.slot >= 0
+        return self.tape.nodes[value.slot] if there else None
 
     def _wanted(self) -> list[int]:
         """Inputs whose cotangent is computed: active params and xs, and the states in the pattern."""
@@ -190,6 +211,10 @@ class Joint:
         part = subtape(tape, tape.nodes, tape.inputs[: len(self.inputs)], [*outs[:cut], *kept, *outs[cut:]])
         ys = step.ys + len(kept)
         return type(step)(part, step.params, step.state, step.xs, ys, step.sums, residuals=len(kept))
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, (int, float)) and value == 0
 
 
 def _is_light(node: Node) -> bool:

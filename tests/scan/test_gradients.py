@@ -222,3 +222,32 @@ def test_a_quotient_is_computed_again_where_an_exponential_is_kept(rng, divided,
     node = next(n for n in pullback.tape.nodes if n)
     found = [saved.shape for saved in node.options["saved"]]
     assert found == [(4, 2, 3)] * (kept + 1), "and tanh(h)"
+
+
+@pytest.mark.parametrize(("choose", "asked"), [
+    (lambda z: np.where(z <= 0, 0, z), True),
+    (tg.relu, True),
+    (lambda z: np.where(z <= 0, 1, z), False),  # other choices keep their truth values
+    (lambda z: np.where(z <= -0.5, 0, z), False),
+    (lambda z: np.where(z <= 0, 0, 2 * z), False),
+    (lambda z: np.where(z < 0, 0, z), False),
+    (lambda z: np.where(z <= 0, z, 0), False),
+])  # fmt: skip
+def test_a_choice_between_zero_and_what_is_positive_asks_its_result(rng, choose, asked):
+    def step(params, h, x):
+        h = choose(x * params["w"] + h * params["u"])
+        return h, h
+
+    params = {"w": rng.normal(size=3), "u": rng.normal(size=3)}
+    h, xs = rng.normal(size=(2, 3)), rng.normal(size=(6, 2, 3))
+    xs[1, 0], h[0] = 0, 0
+    h[1, 0] = 0
+    xs[0, 1, 0] = 0  # exactly at the kink
+    weights = rng.normal(size=xs.shape)
+    _, pullback = tg.vjp(lambda p: tg.scan(step, p, h, xs)[1], params)
+    saved = next(n for n in pullback.tape.nodes if n).options["saved"]
+    assert not asked or all(np.asarray(each).dtype.kind == "f" for each in saved)
+    found = tg.grad(lambda p: np.sum(weights * tg.scan(step, p, h, xs)[1]))(params)
+    wanted = tg.grad(lambda p: np.sum(weights * loop(step, p, h, xs)[1]))(params)
+    for name in params:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-12, err_msg=name)
