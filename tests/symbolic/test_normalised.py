@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from tapegrad.cells import LayerNormLSTM
 from tapegrad.symbolic import derive
+from tapegrad.symbolic.expressions import Value
 from tapegrad.symbolic.normalised import squares
+from tapegrad.symbolic.ranges import Ranges
 from tests.symbolic.measuring import SQUARE, Drawn, cell_of
 
 EPSILON = 0.01
@@ -89,3 +91,10 @@ def test_only_the_memory_leaves_layer_normalisation_without_a_limit():
     assert bound.gamma_step.bound != sympy.oo
     assert [value.name for value in bound.unbounded] == ["c"]
     assert "no bound is known" not in bound.text()
+
+
+def test_no_square_counts_beside_a_term_that_may_be_negative():
+    v, w = Value("v", (3, 1)), Value("w", (3, 1))
+    square, other = (sympy.MatMul(sympy.Transpose(a), a) for a in (v, w))
+    assert squares(sympy.MatAdd(square, other), Ranges({})) == {v: 1, w: 1}
+    assert squares(sympy.MatAdd(square, sympy.MatMul(-1, other)), Ranges({})) is None
