@@ -136,7 +136,7 @@ class _Nest:
                 groups.append([d])
         self.groups = groups or [[]]
         self.sizes = [int(_product([shape[d] for d in group])) for group in self.groups]
-        self.times = 1
+        self.times, self.turned = 1, -1  # how often elements are repeated, and the axis along which they change
         if self.key.vector and len(groups) > 1 and self.sizes[-1] < panel_width(self.out.dtype) // VECTORS:
             self._join_repeats(seen)
 
@@ -145,14 +145,14 @@ class _Nest:
         (*_, before), n = self.groups[-2], self.sizes[-1]
         last = self.groups[-1][-1]
         if all(a.times == 1 and a.strides[last] in (0, a.strides[before] / n) for a in seen):
-            self.times = n
+            self.times, self.turned = n, before
             self.groups[-2:] = [self.groups[-2] + self.groups[-1]]
             self.sizes[-2:] = [self.sizes[-2] * n]
 
     def _strides(self, access: Access) -> list[int]:
         strides = [access.strides[group[-1]] if group else 0 for group in self.groups]
         if self.times > 1 and not strides[-1]:
-            strides[-1] = access.strides[self.groups[-1][-2]]
+            strides[-1] = access.strides[self.turned]
         return strides
 
     def _times(self, access: Access) -> int:

@@ -67,7 +67,7 @@ def test_a_vector_of_sums_of_neighbours(dtype, times):
 
 # ---- steps ----
 def blocks(count, times, way):
-    """A step whose gates are for blocks of units, written in one of three ways."""
+    """A step whose gates are for blocks of units, written in one of four ways."""
 
     def step(params, state, x):
         gate = tg.sigmoid(x @ params["W"] + params["b"])
@@ -76,6 +76,9 @@ def blocks(count, times, way):
             h = np.repeat(gate, times, axis=-1) * wide
         elif way == "axes":
             h = (gate[:, :, None] * wide.reshape(-1, count, times)).reshape(-1, count * times)
+        elif way == "more axes":  # two short axes, along which nothing moves
+            apart = wide.reshape(-1, count, 2 - times % 2, times // (2 - times % 2))
+            h = (gate[:, :, None, None] * apart).reshape(-1, count * times)
         else:  # what is repeated is read by a product too, so that it must be there
             apart = np.repeat(gate, times, axis=-1)
             h = apart * wide + apart @ params["V"]
@@ -96,8 +99,8 @@ def gradients(step, params, state, xs, backend):
     return tg.grad(lambda p: np.sum(weights * tg.scan(step, p, state, xs, backend=backend)[1]))(params)
 
 
-@pytest.mark.parametrize("way", ["repeat", "axes", "product"])
-@pytest.mark.parametrize(("count", "times"), [(1, 2), (5, 2), (16, 2), (9, 4), (7, 3), (3, 8), (3, 20), (2, 1)])
+@pytest.mark.parametrize("way", ["repeat", "axes", "more axes", "product"])
+@pytest.mark.parametrize(("count", "times"), [(1, 2), (5, 2), (16, 2), (9, 4), (3, 4), (7, 3), (3, 8), (3, 20), (2, 1)])
 def test_steps_with_blocks_agree_with_the_reference(count, times, way):
     step, data = blocks(count, times, way), drawn(count, times)
     with installed() as backend:
