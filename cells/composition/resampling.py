@@ -39,6 +39,10 @@ class _Resampling(Layer):
 class Pooling(_Resampling):
     """Many to one: of each sequence the last step that counts, or the mean, sum or maximum of those that count.
 
+    ::
+
+        y = x_T                                 or (1/T) sum_t x_t, sum_t x_t, max_t x_t
+
     Parameters
     ----------
     input_size : int

@@ -40,6 +40,12 @@ def _network(rng: np.random.Generator) -> Sequential:
 class Sequential(Layer):
     """Layers one after the other: each takes the whole output sequence of the one before.
 
+    ::
+
+        y^1 = layer_1(x)
+        y^l = layer_l(y^{l-1})                l = 2, ..., L
+        y = y^L
+
     Neighbours that are cells run in one loop, as a :class:`Stacked`, as far as their weights fit into a cache; other
     layers run when the one before has ended.
 
