@@ -19,7 +19,7 @@ from ..primitives.registry import Primitive
 RUN, WALK, PARTED = tape.run.__code__, tape.backward.__code__, parting.parted.__code__
 # This begins something new: what is outside of it says nothing about what is done inside.
 TRACED = tracing.trace_flat.__code__
-MACHINERY = ("base", "calls", "checks", "stacked")  # modules of tapegrad.cells that hold no equations
+MACHINERY = ("base", "calls", "checks", "composition", "layer")  # parts of tapegrad.cells that hold no equations
 
 
 class Place(NamedTuple):
@@ -71,7 +71,7 @@ def users(frame: FrameType, cells: bool = True) -> bool:
     top, _, rest = frame.f_globals.get("__name__", "").partition(".")
     if top == "tapegrad":
         inside = rest.split(".")
-        return cells and len(inside) == 2 and inside[0] == "cells" and inside[1] not in MACHINERY
+        return cells and len(inside) > 1 and inside[0] == "cells" and inside[1] not in MACHINERY
     return top != "numpy"
 
 

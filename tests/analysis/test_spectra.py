@@ -305,3 +305,10 @@ def test_a_fixed_point_that_is_not_stable():
 def test_refusals_say_what_to_do(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_a_state_that_grows_hides_no_other():
+    """Where one row has gone far away, the other must still stay by its own measure."""
+    step = lambda p, s, x: (np.where(s > 1e6, s + 1e-3, np.cos(s)), s)  # noqa: E731
+    found = fixed_point(step, None, None, np.array([[1e15], [1.0]]))
+    np.testing.assert_allclose(found[1], np.cos(found[1]), rtol=1e-9)

@@ -41,6 +41,7 @@ def test_every_cell_and_the_file(tmp_path, capsys):
         "dtype": "float32",
         "with_inputs": False,
         "patience": 0.0,
+        "clock": "wall",
     }
     assert [result["cell"] for result in read["results"]][:2] == ["lstm", "gru"]
     lstm = read["results"][0]

@@ -264,7 +264,7 @@ def copies_at_the_end_of_rounds(text):
     within = text.split("for round1 in ")[1].splitlines()
     body = list(takewhile(lambda line: line.startswith(" " * 16), within[1:]))
     last = body[max(i for i, line in enumerate(body) if line.strip().startswith("for i in ")) + 1 :]
-    made = [line for line in last if not re.search(r"load|store|j = ", line)]
+    made = [line for line in last if not re.search(r"load|store|j = |at\d+ = ", line)]
     return len(made) if all(re.fullmatch(r"\s*v\d+ = l\d+", line) for line in made) else 0
 
 

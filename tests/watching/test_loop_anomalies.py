@@ -93,7 +93,7 @@ def test_cells_are_named_with_their_equation_and_the_call():
     cell = LSTM(2, 3)
     params = tg.tree_map(lambda p: p * 1e308, cell.init(np.random.default_rng(0), dtype=np.float64))
     message = said(lambda: cell(params, np.ones((4, 2, 2))))
-    assert re.search(r"cells/lstm\.py:\d+, in step: ", message)
+    assert re.search(r"cells/lstm/lstm\.py:\d+, in step: ", message)
     assert f"called at {__file__}:" in message
 
 
