@@ -39,6 +39,15 @@ def per_block(cell: Any, option: str) -> float | Callable[..., Any]:
     return Listed(tuple(map(float, value)))
 
 
+def check_biased(cell: Any, gates: str) -> None:
+    """Raises an OptionError when ``biased`` holds other letters than those of the gates and c."""
+    if not isinstance(cell.biased, str) or not set(cell.biased) <= {*gates, "c"}:
+        raise OptionError(
+            f"{type(cell).__name__}: biased={cell.biased!r}, expected letters of the units that have a bias: "
+            f"{', '.join(gates[:-1])} and {gates[-1]} for the gates, c for the cells"
+        )
+
+
 def spread(gates: Any, size: int) -> Any:
     """A gate for each cell, from one for each block of ``size`` cells: (B, count) to (B, count * size)."""
     return np.repeat(gates, size, axis=-1) if size > 1 else gates

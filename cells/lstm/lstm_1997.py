@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.errors import OptionError
 from tapegrad.functions import sigmoid
 from tapegrad.rules import stop_gradient
 
 from ..base import Cell
 from ..registry import register
 from ..specs import Parameter, State
-from .blocks import per_block, spread
+from .blocks import check_biased, per_block, spread
 from .squashing import SQUASHINGS, check_squashings
 
 
@@ -92,11 +91,7 @@ class LSTM1997(Cell):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_squashings("LSTM1997", g=self.g, h=self.h)
-        if not isinstance(self.biased, str) or not set(self.biased) <= set("ioc"):
-            raise OptionError(
-                f"LSTM1997: biased={self.biased!r}, expected letters of the units that have a bias: i and o for the "
-                "gates, c for the cells"
-            )
+        check_biased(self, "io")
         per_block(self, "input_bias")
         per_block(self, "output_bias")
 

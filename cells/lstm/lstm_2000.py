@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from tapegrad.errors import OptionError
 from tapegrad.functions import sigmoid
 from tapegrad.rules import stop_gradient
 
 from ..base import Cell
 from ..registry import register
 from ..specs import Parameter, State
-from .blocks import per_block, spread
+from .blocks import check_biased, per_block, spread
 from .squashing import SQUASHINGS, check_squashings
 
 
@@ -87,11 +86,7 @@ class LSTM2000(Cell):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_squashings("LSTM2000", g=self.g, h=self.h)
-        if not isinstance(self.biased, str) or not set(self.biased) <= set("ifoc"):
-            raise OptionError(
-                f"LSTM2000: biased={self.biased!r}, expected letters of the units that have a bias: i, f and o for the "
-                "gates, c for the cells"
-            )
+        check_biased(self, "ifo")
         for option in ("input_bias", "forget_bias", "output_bias"):
             per_block(self, option)
 

@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tapegrad.errors import OptionError
 from tapegrad.functions import sigmoid
+
+from ..activations import ACTIVATIONS
 
 SQUASHINGS: dict[str, Callable[[Any], Any]] = {
     "4 sigmoid - 2": lambda a: 4.0 * sigmoid(a) - 2.0,
     "2 sigmoid - 1": lambda a: 2.0 * sigmoid(a) - 1.0,
-    "sigmoid": sigmoid,
-    "tanh": np.tanh,
-    "identity": lambda a: a,
+    **{name: ACTIVATIONS[name] for name in ("sigmoid", "tanh", "identity")},
 }
 
 
